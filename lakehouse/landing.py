@@ -1,4 +1,4 @@
-"""The contract of the landing files, as data: which streams land, and the type, nullability and range of every column."""
+"""The contract of the landing files, as data: the streams, and the type, nullability and range of every column."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,9 +50,13 @@ class Column:
         """The allowed values in words, as the documentation and an error show them."""
         if self.values:
             return " | ".join(self.values)
-        low = f"({self.above:g}" if self.above is not None else f"[{self.at_least:g}" if self.at_least is not None else ""
-        high = f"{self.at_most:g}]" if self.at_most is not None else f"{self.below:g})" if self.below is not None else ""
-        return f"{low or '(−∞'}, {high or '∞)'}" if low or high else ""
+        bounds = (
+            ("> ", self.above),
+            ("≥ ", self.at_least),
+            ("< ", self.below),
+            ("≤ ", self.at_most),
+        )
+        return ", ".join(f"{sign}{bound:g}" for sign, bound in bounds if bound is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

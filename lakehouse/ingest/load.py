@@ -1,0 +1,195 @@
+"""One load: the file versions of a manifest into the raw table, the quarantine and ops.ingest_loads.
+
+`load` runs as a foreachBatch function, in a Python process that the lake server starts. A batch that was killed half
+way is run again from the same manifest and the same segments: it judges the same rows the same way, because rows of its
+own load do not count as seen before, and Delta passes over the writes that were committed already.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as sf
+from pyspark.storagelevel import StorageLevel
+
+from lakehouse.home import Home
+from lakehouse.ingest import judge
+from lakehouse.ingest.ledger import FileVersion, Ledger
+from lakehouse.landing import STREAMS, Stream
+
+FATES = ("loaded", "duplicate", "quarantined")
+
+
+def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
+    """Load every manifest of `stream` that its checkpoint does not know yet; returns when all are loaded."""
+    ledger = Ledger(home, stream.name)
+    query = (
+        spark.readStream.format("text")
+        # One manifest a batch, oldest first. Without the age, a manifest of last week would be passed over.
+        .option("maxFilesPerTrigger", 1)
+        .option("maxFileAge", "36500d")
+        .load(str(ledger.manifests))
+        .writeStream.foreachBatch(partial(load, root=str(home.root), stream=stream.name))
+        .option("checkpointLocation", str(ledger.checkpoint))
+        .trigger(availableNow=True)
+        .queryName(f"ingest {stream.name}")
+        .start()
+    )
+    query.awaitTermination()
+
+
+def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:
+    """Load the file versions whose JSON stands in the column `value` of `batch`, one load after the other."""
+    home = Home(Path(root))
+    versions = sorted(
+        (FileVersion.from_json(row.value) for row in batch.collect()),
+        key=lambda version: (version.load_id, version.path),
+    )
+    for load_id, group in groupby(versions, key=lambda version: version.load_id):
+        _load_versions(batch.sparkSession, list(group), home=home, stream=STREAMS[stream], load_id=load_id)
+
+
+def _load_versions(
+    spark: SparkSession, versions: list[FileVersion], *, home: Home, stream: Stream, load_id: int
+) -> None:
+    clock = versions[0].read_at.isoformat()
+    origin = {"load_id": f"{load_id}L", "ingested_at": f"timestamp'{clock}'"}
+    lines = _lines(spark, versions, folder=Ledger(home, stream.name).segments / f"{load_id:010}")
+    rows = _with_fate(_judged(lines, stream=stream, clock=clock), spark=spark, stream=stream, load_id=load_id)
+    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        counts = {(row.fate, row.reason): row.num for row in _counts(rows)}
+        names = [column.name for column in stream.columns]
+        loaded = rows.where("fate = 'loaded'").sortWithinPartitions("source_file", "source_row")
+        _append(
+            _select(loaded, [*names, "payload_hash", "source_file", "source_row"], origin),
+            table=stream.table,
+            writer=f"ingest {stream.name}",
+            load_id=load_id,
+        )
+        quarantined = rows.where("fate = 'quarantined'").withColumnsRenamed({"payload_hash": "payload_sha256"})
+        payload = ["source_file", "source_row", "payload", "payload_length", "payload_sha256", "reason", "field"]
+        _append(
+            _select(quarantined, payload, {"stream": f"'{stream.name}'", **origin}),
+            table="raw.quarantine",
+            writer=f"ingest {stream.name}",
+            load_id=load_id,
+        )
+    finally:
+        rows.unpersist()
+
+    by_fate = {fate: sum(num for (its_fate, _), num in counts.items() if its_fate == fate) for fate in FATES}
+    reasons = {reason: num for (fate, reason), num in sorted(counts.items(), key=str) if fate == "quarantined"}
+    summary = spark.range(1).select(
+        sf.lit(stream.name).alias("stream"),
+        sf.lit(load_id).cast("bigint").alias("load_id"),
+        sf.lit(len(versions)).cast("bigint").alias("files"),
+        sf.lit(sum(version.lines for version in versions)).cast("bigint").alias("landed"),
+        *(sf.lit(by_fate[fate]).cast("bigint").alias(fate) for fate in FATES),
+        _map(reasons).alias("reasons"),
+        sf.expr(origin["ingested_at"]).alias("ingested_at"),
+    )
+    _append(summary, table="ops.ingest_loads", writer=f"ingest {stream.name}", load_id=load_id)
+
+
+def _lines(spark: SparkSession, versions: Iterable[FileVersion], *, folder: Path) -> DataFrame:
+    """source_file, source_row and payload: the exact bytes of each line, without its newline."""
+    segments = [
+        (segment.name, version.path, segment.first_row, segment.lines)
+        for version in versions
+        for segment in version.segments
+    ]
+    described = spark.createDataFrame(segments, "segment string, source_file string, first_row bigint, lines bigint")
+    if not segments:
+        return described.selectExpr("source_file", "first_row as source_row", "cast(segment as binary) as payload")
+    content = spark.read.format("binaryFile").load([str(folder / name) for name, *_ in segments])
+    # ISO-8859-1 maps every byte to one character and back, so splitting text splits bytes.
+    return (
+        content.select(sf.element_at(sf.split("path", "/"), -1).alias("segment"), "content")
+        .join(sf.broadcast(described), on="segment")
+        .select(
+            "source_file", "first_row", "lines", sf.posexplode(sf.expr(r"split(decode(content, 'ISO-8859-1'), '\n')"))
+        )
+        .where("pos < lines")  # what follows the last newline is no line
+        .selectExpr("source_file", "first_row + pos as source_row", "encode(col, 'ISO-8859-1') as payload")
+    )
+
+
+def _judged(lines: DataFrame, *, stream: Stream, clock: str) -> DataFrame:
+    """The columns of the contract, the first fault (null: none), and of faulty lines the payload."""
+    for step in (*judge.line_expressions(), *judge.value_expressions(stream)):
+        lines = lines.withColumns({name: sf.expr(expression) for name, expression in step.items()})
+    prefix = f"substr(payload, 1, {judge.PAYLOAD_PREFIX_BYTES})"
+    return lines.withColumn("fault", sf.expr(judge.fault_expression(stream, clock=clock))).select(
+        *(column.name for column in stream.columns),
+        "source_file",
+        "source_row",
+        "payload_hash",
+        "payload_length",
+        "fault.reason",
+        "fault.field",
+        sf.expr(
+            f"""case when fault is null then null when payload_length > {judge.MAX_ROW_BYTES} then {prefix}
+            else payload end"""
+        ).alias("payload"),
+    )
+
+
+def _with_fate(rows: DataFrame, *, spark: SparkSession, stream: Stream, load_id: int) -> DataFrame:
+    """Each row with its fate. A fitting row is a duplicate if its bytes were loaded before or stand earlier in this
+    load; a faulty one only if the same line of the same file was quarantined before."""
+    loaded = (
+        spark.table(stream.table)
+        .where(sf.col("load_id") != load_id)
+        .select("payload_hash", sf.lit(True).alias("is_known"))
+    )
+    quarantined = (
+        spark.table("raw.quarantine")
+        .where((sf.col("stream") == stream.name) & (sf.col("load_id") != load_id))
+        .select(
+            sf.col("payload_sha256").alias("payload_hash"),
+            "source_file",
+            "source_row",
+            sf.lit(True).alias("is_quarantined"),
+        )
+        .distinct()
+    )
+    return (
+        rows.join(loaded, on="payload_hash", how="left")
+        .join(quarantined, on=["payload_hash", "source_file", "source_row"], how="left")
+        .withColumn(
+            "occurrence",
+            sf.expr("row_number() over (partition by payload_hash order by source_file, source_row)"),
+        )
+        .withColumn(
+            "fate",
+            sf.expr(
+                """case
+                when reason is not null then if(is_quarantined, 'duplicate', 'quarantined')
+                when is_known or occurrence > 1 then 'duplicate'
+                else 'loaded' end"""
+            ),
+        )
+    )
+
+
+def _counts(rows: DataFrame) -> list[Row]:
+    return rows.groupBy("fate", "reason").agg(sf.count("*").alias("num")).collect()
+
+
+def _select(rows: DataFrame, names: Iterable[str], constants: dict[str, str]) -> DataFrame:
+    return rows.select(*names, *(sf.expr(expression).alias(name) for name, expression in constants.items()))
+
+
+def _map(counts: dict[str, int]) -> Column:
+    pairs = [sf.lit(value) for pair in counts.items() for value in pair]
+    return (sf.create_map(*pairs) if pairs else sf.expr("map()")).cast("map<string, bigint>")
+
+
+def _append(rows: DataFrame, *, table: str, writer: str, load_id: int) -> None:
+    """Append once: Delta remembers the last load that `writer` committed to `table`, and passes over it."""
+    rows.write.format("delta").mode("append").option("txnAppId", writer).option("txnVersion", load_id).saveAsTable(
+        table
+    )

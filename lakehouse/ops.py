@@ -1,0 +1,226 @@
+"""The tables that no dbt model builds: raw.* and ops.*, their definition, and appends to them from Python."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from lakehouse.home import Home
+from lakehouse.landing import STREAMS, Stream
+
+# Time travel past the default of seven days is refused even where nothing was vacuumed, and the log has to be kept as
+# long as the files. Readers outside Spark lack deletion vectors.
+PROPERTIES: Mapping[str, str] = {
+    "delta.logRetentionDuration": "interval 365 days",
+    "delta.deletedFileRetentionDuration": "interval 365 days",
+    "delta.enableDeletionVectors": "false",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One Delta table: its columns in order, and what one row is."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+    partitioned_by: str | None = None
+
+    def ddl(self) -> str:
+        columns = ",\n  ".join(
+            f"{column.name} {column.type} COMMENT {_quoted(column.comment)}" for column in self.columns
+        )
+        properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
+        partitions = f"\nPARTITIONED BY ({self.partitioned_by})" if self.partitioned_by else ""
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.name} (\n  {columns}\n)\nUSING delta{partitions}\n"
+            f"COMMENT {_quoted(self.comment)}\nTBLPROPERTIES ({properties})"
+        )
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Columns written one a line as `name TYPE: comment`."""
+    columns = []
+    for line in text.strip().splitlines():
+        definition, comment = line.strip().split(": ", maxsplit=1)
+        name, type_ = definition.split(" ", maxsplit=1)
+        columns.append(Column(name=name, type=type_, comment=comment))
+    return tuple(columns)
+
+
+def _raw(stream: Stream) -> Table:
+    """Not partitioned: loads arrive in order of time, so the statistics of each file prune by day and by load, and
+    small loads into daily partitions would leave many tiny files."""
+    contract = tuple(Column(name=c.name, type=c.spark_type, comment=c.description) for c in stream.columns)
+    origin = _columns(
+        """
+        payload_hash STRING: SHA-256 of the line's bytes; the same line is never loaded twice
+        source_file STRING: path of the landing file, relative to landing/
+        source_row BIGINT: line in that file, from 1
+        load_id BIGINT: the load that brought the row; see ops.ingest_loads
+        ingested_at TIMESTAMP: the ingest clock of that load
+        """
+    )
+    return Table(name=stream.table, comment=stream.grain, columns=contract + origin)
+
+
+QUARANTINE = Table(
+    name="raw.quarantine",
+    comment="One row per line of a landing file that does not fit the contract.",
+    columns=_columns(
+        """
+        stream STRING: the stream whose contract it breaks
+        source_file STRING: path of the landing file, relative to landing/
+        source_row BIGINT: line in that file, from 1
+        payload BINARY: the line's bytes; only a prefix where the line is longer than an allowed row
+        payload_length BIGINT: length of the whole line in bytes
+        payload_sha256 STRING: SHA-256 of the whole line
+        reason STRING: what is wrong with it, out of the closed list in docs/landing.md
+        field STRING: the key at fault; null where the whole line is
+        load_id BIGINT: the load that met it; see ops.ingest_loads
+        ingested_at TIMESTAMP: the ingest clock of that load
+        """
+    ),
+)
+
+INGEST_LOADS = Table(
+    name="ops.ingest_loads",
+    comment="One row per (stream, load); landed = loaded + duplicate + quarantined.",
+    columns=_columns(
+        """
+        stream STRING: the stream that was loaded
+        load_id BIGINT: counts the loads of that stream from 1
+        files BIGINT: file versions handed over
+        landed BIGINT: lines counted from the bytes of the files, blank ones included
+        loaded BIGINT: rows written to the raw table
+        duplicate BIGINT: lines whose exact bytes were loaded before
+        quarantined BIGINT: lines written to raw.quarantine
+        reasons MAP<STRING, BIGINT>: quarantined lines by reason
+        ingested_at TIMESTAMP: the ingest clock of the load
+        """
+    ),
+)
+
+TEACHER_SCORES = Table(
+    name="ops.teacher_scores",
+    comment="One row per (release, example) that a release scored as a teacher.",
+    partitioned_by="release_id",
+    columns=_columns(
+        """
+        release_id STRING: the release whose teacher gave the scores
+        event_id STRING: the example
+        logits MAP<STRING, DOUBLE>: bare logit by task, without the offset of any sample
+        """
+    ),
+)
+
+GATE_DECISIONS = Table(
+    name="ops.gate_decisions",
+    comment="One row per criterion that a candidate was judged by, and one `overall` row.",
+    columns=_columns(
+        """
+        release_id STRING: the candidate
+        judged_at TIMESTAMP: when the gate decided
+        partition STRING: the partition that the candidate was trained for
+        verdict STRING: of the whole gate: pass, block or needs-a-person
+        criterion STRING: what was judged; `overall` for the whole
+        status STRING: pass, block, needs-a-person or not applicable
+        figure DOUBLE: what was measured
+        lower DOUBLE: lower confidence bound of the figure
+        upper DOUBLE: upper confidence bound of the figure
+        limit DOUBLE: what the figure or its bounds were held against
+        reason STRING: the decision in words
+        """
+    ),
+)
+
+RELEASES = Table(
+    name="ops.releases",
+    comment="One row per thing that happened to a release.",
+    columns=_columns(
+        """
+        release_id STRING: the release
+        event STRING: saved, promoted or reverted
+        at TIMESTAMP: when
+        partition STRING: the partition that the release was trained for
+        teacher STRING: the release that it was distilled from; null for the first
+        pointer_version BIGINT: version of the pointer file after the event; null where it did not move
+        reason STRING: why, in words
+        metrics MAP<STRING, DOUBLE>: what the release scored
+        inputs STRING: JSON of the pinned table versions that it was made from
+        """
+    ),
+)
+
+TABLES: Mapping[str, Table] = {
+    table.name: table
+    for table in (
+        *(_raw(stream) for stream in STREAMS.values()),
+        QUARANTINE,
+        INGEST_LOADS,
+        TEACHER_SCORES,
+        GATE_DECISIONS,
+        RELEASES,
+    )
+}
+
+
+def create_tables(spark: SparkSession) -> None:
+    """Create the schemas raw and ops with all their tables; what is there already stays as it is."""
+    for schema in ("raw", "ops"):
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    there = {
+        f"{schema}.{row.tableName}"
+        for schema in ("raw", "ops")
+        for row in spark.sql(f"SHOW TABLES IN {schema}").collect()
+    }
+    for table in TABLES.values():
+        if table.name not in there:
+            spark.sql(table.ddl())
+
+
+def append(spark: SparkSession, table: str, rows: pa.Table, *, home: Home, key: Sequence[str] = ()) -> None:
+    """Append `rows` to one of our tables by column name; columns that they lack become null.
+
+    The rows travel as a parquet file in exchange/, so that the lake server alone writes Delta. With a `key`, rows whose
+    key is in the table already are passed over: the same append, run again, changes nothing.
+
+    Raises ValueError if `table` is none of ours, or if `rows` has a column, or `key` a name, that the table lacks.
+    """
+    if table not in TABLES:
+        raise ValueError(f"table is {table!r}; it must be one of {sorted(TABLES)}")
+    allowed = [column.name for column in TABLES[table].columns]
+    for argument, names in (("rows", rows.column_names), ("key", key)):
+        unknown = set(names) - set(allowed)
+        if unknown:
+            raise ValueError(f"{argument} names {sorted(unknown)}; {table} has the columns {allowed}")
+    if rows.num_rows == 0:
+        return
+    home.exchange.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=home.exchange, suffix=".parquet") as file:
+        # Spark knows no nanoseconds.
+        pq.write_table(rows, file.name, coerce_timestamps="us")
+        new = spark.read.parquet(file.name)
+        if key:
+            new = new.join(spark.table(table).select(*key), on=list(key), how="left_anti")
+        new.select(*rows.column_names).write.format("delta").mode("append").saveAsTable(table)
+
+
+def _quoted(text: str) -> str:
+    """A SQL string literal.
+
+    >>> _quoted("the line's bytes")
+    "'the line\\\\'s bytes'"
+    """
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
