@@ -6,14 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-import pyspark
 from filelock import FileLock
 
 from lakehouse.errors import LakeError
 
-SPARK_HOME = Path(pyspark.__file__).parent
+# Found, not imported: importing pyspark takes longer than `stillhouse status`.
+SPARK_HOME = Path(str(find_spec("pyspark").origin)).parent  # type: ignore[union-attr]
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 # Ivy also brings hadoop, jackson, log4j and parquet jars; Spark has newer ones of its own, so only these are taken.
 SHA256 = {

@@ -1,28 +1,31 @@
-"""What the machine offers (memory, cores, disk, Java) and whether that is enough for the lake."""
+"""What the machine offers (memory, cores, disk, Java, ports) and whether that is enough for the lake.
+
+It imports nothing that must be installed: `python -m lakehouse.machine GIB` checks the machine before there is an
+environment, with GIB of free disk.
+"""
 
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
-
-import psutil
 
 from lakehouse.errors import LakeError
 
 GIB = 2**30
 MINIMUM_JAVA = 17
-# The server's heap may be no smaller than 1 GiB, and as much again goes to Python (dbt, the trainer) beside it.
+# The server's heap may be no smaller than 1 GiB, and twice that goes to Python (dbt, the trainer) beside it.
 MINIMUM_MEMORY_BYTES = 3 * GIB
-MINIMUM_DISK_BYTES = 2 * GIB
 MAXIMUM_HEAP_BYTES = 8 * GIB
+MINIMUM_DISK_GIB = 2.0
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def memory_bytes() -> int:
     """Memory of the machine, or of the container that we run in, whichever is less."""
-    total = psutil.virtual_memory().total
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in (CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes"):
         if limit.exists() and (text := limit.read_text().strip()).isdigit():
             total = min(total, int(text))
@@ -51,9 +54,7 @@ def heap_bytes() -> int:
             raise LakeError(f"STILLHOUSE_MEMORY is {wish!r}; write it like 2g or 1500m")
         heap = int(match[1]) * (GIB if match[2] == "g" else 2**20)
         if not GIB <= heap <= total:
-            raise LakeError(
-                f"STILLHOUSE_MEMORY is {wish}; it must lie between 1g and the {total / GIB:.1f} GiB at hand"
-            )
+            raise LakeError(f"STILLHOUSE_MEMORY is {wish}; it must lie between 1g and {total / GIB:.1f}g, all there is")
         return heap
     if total < MINIMUM_MEMORY_BYTES:
         raise LakeError(
@@ -63,31 +64,31 @@ def heap_bytes() -> int:
     return max(GIB, min(MAXIMUM_HEAP_BYTES, total // 2))
 
 
-def check_disk(folder: Path) -> None:
+def check_disk(folder: Path, *, needed_gib: float = MINIMUM_DISK_GIB) -> None:
     """Raise LakeError when the disk under `folder` (which need not exist yet) is nearly full."""
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < MINIMUM_DISK_BYTES:
+    free_gib = shutil.disk_usage(folder).free / GIB
+    if free_gib < needed_gib:
         raise LakeError(
-            f"the disk under {folder} is nearly full: {free / GIB:.1f} GiB free of the "
-            f"{MINIMUM_DISK_BYTES / GIB:.0f} needed; free some, or set STILLHOUSE_HOME to a folder on another disk"
+            f"the disk under {folder} is nearly full: {free_gib:.1f} GiB free of the {needed_gib:g} needed; free some, "
+            "or move to another disk (data: set STILLHOUSE_HOME)"
         )
 
 
 def find_java() -> Path:
-    """The `java` of JAVA_HOME, or else of PATH, version 17 or newer; LakeError when there is none."""
+    """The `java` of JAVA_HOME, or else of PATH; LakeError when there is none of version 17 or newer."""
     java_home = os.environ.get("JAVA_HOME")
     java = str(Path(java_home) / "bin" / "java") if java_home else shutil.which("java")
     if java is None:
-        raise LakeError("no Java found: install Java 17 or newer (a JRE is enough), or set JAVA_HOME")
+        raise LakeError(f"no Java found: install Java {MINIMUM_JAVA} or newer (a JRE will do), or set JAVA_HOME to it")
     try:
         shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
     except (OSError, subprocess.SubprocessError):
         raise LakeError(f"{java} does not run: install Java {MINIMUM_JAVA} or newer, or set JAVA_HOME to it") from None
     version = java_version(shown)
     if version < MINIMUM_JAVA:
-        raise LakeError(f"{java} is Java {version}: Spark needs {MINIMUM_JAVA} or newer; install it or set JAVA_HOME")
+        raise LakeError(f"{java} is Java {version}: install Java {MINIMUM_JAVA} or newer, or set JAVA_HOME to it")
     return Path(java)
 
 
@@ -125,3 +126,17 @@ def port_answers(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def main() -> None:
+    """Print the first thing that the machine lacks, in one line, and exit with 1; nothing when it will do."""
+    try:
+        find_java()
+        heap_bytes()
+        check_disk(Path.cwd(), needed_gib=float(sys.argv[1]) if len(sys.argv) > 1 else MINIMUM_DISK_GIB)
+    except LakeError as error:
+        sys.exit(f"stillhouse: {error}")
+
+
+if __name__ == "__main__":
+    main()

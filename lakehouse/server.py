@@ -51,7 +51,7 @@ class Server:
 
     @property
     def jdbc_url(self) -> str | None:
-        return self.jdbc_port and f"jdbc:hive2://localhost:{self.jdbc_port}"
+        return f"jdbc:hive2://localhost:{self.jdbc_port}" if self.jdbc_port else None
 
     def is_alive(self) -> bool:
         try:
@@ -113,9 +113,14 @@ def stop(home: Home) -> bool:
 
 
 def environment(home: Home) -> dict[str, str]:
-    """What dbt, Dagster and `pyspark --remote` need in their environment to work on `home`; starts its server."""
+    """What dbt, Dagster and `pyspark --remote` need in their environment to work on `home`; starts its server.
+
+    Once production has been built, dbt also defers to it: in target dev, a model that was not built is read from there.
+    """
     server = ensure(home)
     home.dagster.mkdir(parents=True, exist_ok=True)
+    production = home.dbt / "prod"
+    deferral = {"DBT_DEFER": "true", "DBT_STATE": str(production)} if (production / "manifest.json").exists() else {}
     return {
         "STILLHOUSE_HOME": str(home.root),
         "SPARK_REMOTE": server.remote,
@@ -125,6 +130,9 @@ def environment(home: Home) -> dict[str, str]:
         "DBT_TARGET_PATH": str(home.dbt / "target"),
         "DBT_LOG_PATH": str(home.dbt / "logs"),
         "DAGSTER_HOME": str(home.dagster),
+        # Clients turn times into the local zone, and dbt takes them for UTC.
+        "TZ": "UTC",
+        **deferral,
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import grpc
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client import SparkConnectClient
 from pyspark.sql.connect.client.retries import DefaultPolicy
@@ -13,6 +14,9 @@ from lakehouse.errors import ServerDied
 from lakehouse.home import Home
 from lakehouse.home import home as default_home
 from lakehouse.server import Server, ensure, token
+
+# pyspark prints every failed query with its JVM stack trace; the exception that it raises says the same.
+PySparkLogger.getLogger("SQLQueryContextLogger").setLevel("CRITICAL")
 
 _sessions: dict[Path, tuple[Server, SparkSession]] = {}
 _lock = threading.Lock()
@@ -29,7 +33,7 @@ def connect(home: Home | None = None) -> SparkSession:
     server = ensure(home)
     with _lock:
         known_server, session = _sessions.get(home.root, (None, None))
-        if session is not None and known_server == server and not session.is_stopped:
+        if session is not None and known_server == server and not session.is_stopped:  # type: ignore[attr-defined]
             return session
         if session is not None:
             _forget(session)

@@ -23,6 +23,7 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
     """
     cores = machine.num_cores()
     scratch = scratch_folder(home)
+    metastore = home.lake / "metastore"
     java_options = [
         "-Duser.timezone=UTC",
         # Out of memory ends the server, and the next client starts another; a server that limps on helps nobody.
@@ -49,7 +50,7 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # The catalog: Derby and the warehouse under the home.
         "spark.sql.catalogImplementation": "hive",
         "spark.sql.warehouse.dir": home.warehouse.as_uri(),
-        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home.lake / 'metastore'};create=true",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore};create=true",
         "spark.hadoop.hive.exec.scratchdir": str(scratch / "hive"),
         "spark.hadoop.hive.exec.local.scratchdir": str(scratch / "hive-local"),
         "spark.hadoop.hive.downloaded.resources.dir": str(scratch / "hive-resources"),
