@@ -41,6 +41,9 @@ class Period:
         return self.until is None or day < self.until
 
 
+ALL_DAYS = Period()
+
+
 class Landing:
     """The landing zone of one home, opened by one writer at a time for one data set.
 

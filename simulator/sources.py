@@ -9,6 +9,7 @@ from lakehouse.dataset import Dataset
 from lakehouse.home import Home
 from simulator import movielens, open_bandit
 from simulator.files import Period
+from simulator.simulate import simulate, simulated_dataset
 
 
 class Land(Protocol):
@@ -30,7 +31,18 @@ PUBLIC_LOGS: Mapping[str, Source] = {
     "open-bandit": Source(dataset=open_bandit.DATASET, land=open_bandit.land_open_bandit),
 }
 
-SOURCES: Mapping[str, Source] = {**PUBLIC_LOGS}
+# A world that a laptop builds and trains on in minutes; `simulate` makes others.
+EXPOSURES, WEEKS, SEED = 400_000, 8, 1
+
+
+def land_simulated(home: Home, period: Period, *, progress: Callable[[str], None]) -> Dataset:
+    return simulate(home, exposures=EXPOSURES, weeks=WEEKS, seed=SEED, period=period, progress=progress)
+
+
+SOURCES: Mapping[str, Source] = {
+    **PUBLIC_LOGS,
+    "simulated": Source(dataset=simulated_dataset(exposures=EXPOSURES, weeks=WEEKS, seed=SEED), land=land_simulated),
+}
 
 
 def land(
