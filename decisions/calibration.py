@@ -49,7 +49,7 @@ def calibration(name: str, pcoc: Interval, *, tolerance: float, harm: float, mar
     elif possible > log(1 + margin):
         status, reason = (
             "needs-a-person",
-            f"{between}: could be {exp(possible) - 1:.0%} off (99 %; {margin:.0%} allowed)",
+            f"{between}: perhaps {exp(possible) - 1:.0%} off (99 %; {margin:.0%} allowed)",
         )
     else:
         status, reason = "pass", f"{between}: not shown to be off by more than {tolerance:.0%}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isnan
 from statistics import NormalDist
 
@@ -29,7 +30,7 @@ class Interval:
 
     def __post_init__(self) -> None:
         bounds = (self.lower_99, self.lower_95, self.upper_95, self.upper_99)
-        if any(low > high for low, high in zip(bounds, bounds[1:], strict=False)):
+        if any(low > high for low, high in pairwise(bounds)):
             raise ValueError(f"the bounds are {bounds}; they must rise from lower_99 over lower_95 and upper_95")
 
     @property

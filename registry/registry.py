@@ -1,0 +1,240 @@
+"""The registry: saves releases, moves the pointer, keeps the journal, and agrees with itself after any kill.
+
+The pointer file is the commit point of a promotion or a revert. It carries the whole change, so that a publisher that
+dies between the pointer and the journal leaves an entry that anybody can still write: the next change does, and until
+then `journal()` shows it. A release folder without a `saved` entry is noticed in the same way. Changes hold one lock.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from registry import artifact, journal, pointer
+from registry.artifact import Artifact, check_id
+from registry.errors import ReleaseError
+from registry.journal import Entry, Event
+from registry.lineage import Lineage
+from registry.pointer import Pointer
+
+
+class Registry:
+    """The releases under one folder. Reading needs no write access; see the module for what a change guarantees."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def save(self, files: Mapping[str, bytes], *, lineage: Lineage) -> Artifact:
+        """Save a release; the same content again is the same release (see `registry.artifact.write`)."""
+        with self._changing():
+            saved = artifact.write(self.root, files, lineage=lineage)
+            self._note_saved()
+            return saved
+
+    def load(self, release_id: str) -> Artifact:
+        """A release's bytes, all verified: against its manifest, its id, and the hash that the journal remembers."""
+        found = artifact.read(self.root, release_id)
+        for entry in journal.read(self.root):
+            if entry.event == "saved" and entry.release == release_id and entry.details["manifest"] != found.hash:
+                raise ReleaseError(f"release {release_id} is refused: it is not the one that was saved on {entry.at}")
+        return found
+
+    def verify(self, release_id: str) -> Artifact:
+        """The same as `load`, named for those who want to know only that it does not raise."""
+        return self.load(release_id)
+
+    def pointer(self) -> Pointer:
+        return pointer.read(self.root)
+
+    def production(self) -> str | None:
+        """The id of what is in production, None before the first release."""
+        return self.pointer().production
+
+    def journal(self) -> list[Entry]:
+        """Every change, oldest first, with the entry that a killed publisher may still owe."""
+        while True:
+            now = self.pointer()
+            entries = journal.read(self.root)
+            # A change between the two reads would show an entry as owed that has just been written, or hide one.
+            if self.pointer() == now:
+                break
+        if now.version > _recorded_version(entries):
+            entries.append(Entry(number=len(entries) + 1, **_entry_of(now)))
+        return entries
+
+    def reverted(self) -> dict[str, Entry]:
+        """The releases that were taken back, each with the entry that says why. Kept for good."""
+        return {entry.details["previous"]: entry for entry in self.journal() if entry.event == "reverted"}
+
+    def teacher(self, *, before: str | None = None) -> str | None:
+        """The release that the next student distils from: the last one promoted that was never reverted.
+
+        `before` (a day) asks for the teacher of that partition: only releases of earlier partitions count, so that a
+        partition trained again does not learn from itself. None when there is none.
+        """
+        taken_back = self.reverted()
+        promoted = [entry.release for entry in self.journal() if entry.event == "promoted" and entry.release]
+        good = [release_id for release_id in promoted if release_id not in taken_back]
+        if before is not None:
+            good = [release_id for release_id in good if _partition(release_id) < before]
+        return good[-1] if good else None
+
+    def record_gate(self, release_id: str, *, verdict: str, reason: str) -> None:
+        """Keep the gate's verdict on a saved release; the same verdict again adds nothing."""
+        with self._changing():
+            artifact.read(self.root, release_id)
+            known = [
+                entry for entry in journal.read(self.root) if entry.event == "gate" and entry.release == release_id
+            ]
+            if known and known[-1].details["verdict"] == verdict and known[-1].reason == reason:
+                return
+            self._append("gate", release_id, reason=reason, details={"verdict": verdict})
+
+    def promote(self, release_id: str, *, expected_version: int, reason: str) -> Pointer:
+        """Put a release into production, after verifying all of it.
+
+        `expected_version` is the pointer version that the decision was taken on; if it moved on since, somebody else
+        promoted or reverted and the decision is void. What is in production already is left as it is, so that a run
+        that was killed here can be run again. Raises ReleaseError also for a release that was reverted, that the gate
+        did not pass, or whose partition lies before that of production (a backfill never moves production).
+        """
+        with self._changing():
+            now = self.pointer()
+            if now.production == release_id:
+                return now
+            if now.version != expected_version:
+                raise ReleaseError(
+                    f"{release_id} is not promoted: it was judged on pointer version {expected_version}, which is now "
+                    f"{now.version} (production {now.production}). Compare with that release and decide again."
+                )
+            taken_back = self.reverted().get(check_id(release_id))
+            if taken_back is not None:
+                raise ReleaseError(
+                    f"{release_id} is not promoted: it was reverted on {taken_back.at} ({taken_back.reason}). Train "
+                    f"again on corrected data, or `stillhouse revert --to {release_id}` if that was a mistake."
+                )
+            if now.production is not None and _partition(release_id) < _partition(now.production):
+                raise ReleaseError(
+                    f"{release_id} is not promoted: it is older than production, {now.production}, and a backfill "
+                    "never moves production. `stillhouse revert --to` restores a release that was in production."
+                )
+            self._check_gate(self.load(release_id))
+            return self._point(replace(now, production=release_id, event="promoted", reason=reason), since=now)
+
+    def revert(self, *, to: str | None = None, reason: str) -> Pointer:
+        """Take production back to `to`, by default the last good release before it; marks the one taken back.
+
+        Teacher, serving model and calibrator come back as one, for they are one release; its hashes are verified
+        before the pointer moves. A marked release never becomes a teacher again. Raises ReleaseError if there is
+        nothing to go back to, or `to` was never in production.
+        """
+        with self._changing():
+            now = self.pointer()
+            if now.production is None:
+                raise ReleaseError("there is nothing to revert: nothing was released yet")
+            if to == now.production:
+                raise ReleaseError(f"{to} is in production already; name another release or leave --to out")
+            target = check_id(to) if to is not None else self._last_good_before(now.production)
+            if target not in {entry.release for entry in self.journal() if entry.event in ("promoted", "reverted")}:
+                raise ReleaseError(
+                    f"{target} was never in production; `stillhouse history` lists what was"
+                )
+            self.load(target)
+            return self._point(replace(now, production=target, event="reverted", reason=reason), since=now)
+
+    def _last_good_before(self, production: str) -> str:
+        taken_back = self.reverted()
+        promoted = [entry.release for entry in self.journal() if entry.event == "promoted" and entry.release]
+        earlier = promoted[: promoted.index(production)]
+        good = [release_id for release_id in earlier if release_id not in taken_back]
+        if not good:
+            raise ReleaseError(f"there is no good release before {production} to go back to; name one with --to")
+        return good[-1]
+
+    def _check_gate(self, candidate: Artifact) -> None:
+        """A release that carries its gate's decision must carry a pass."""
+        if "gate.json" in candidate.files:
+            verdict = candidate.json("gate.json").get("verdict")
+            if verdict != "pass":
+                raise ReleaseError(f"{candidate.id} is not promoted: its gate said {verdict}, see its gate.json")
+
+    def _point(self, pointed: Pointer, *, since: Pointer) -> Pointer:
+        """Move the pointer, then write the entry: see the module for why in this order."""
+        moved = replace(pointed, version=since.version + 1, previous=since.production, updated_at=_now())
+        pointer.write(self.root, moved)
+        self._note_pointer()
+        return moved
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The lock, and a registry that agrees with itself: finishes what a killed publisher left."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / ".lock"):
+            for entry in os.scandir(self.root):
+                if entry.name.startswith(artifact.UNFINISHED):
+                    shutil.rmtree(entry.path)
+            journal.repair(self.root, at=_now())
+            self._note_saved()
+            self._note_pointer()
+            yield
+
+    def _note_pointer(self) -> None:
+        """Write the pointer's last change into the journal unless it is there."""
+        now = self.pointer()
+        if now.version > _recorded_version(journal.read(self.root)):
+            journal.append(self.root, **_entry_of(now))
+
+    def _note_saved(self) -> None:
+        """Write a `saved` entry for every release folder that has none."""
+        known = {entry.release for entry in journal.read(self.root) if entry.event == "saved"}
+        for name in sorted(entry.name for entry in os.scandir(self.root)):
+            if artifact.RELEASE_ID.fullmatch(name) and name not in known:
+                try:
+                    found = artifact.read(self.root, name)
+                except ReleaseError:
+                    # Not a release that anybody saved, and `load` refuses it; it must not stand in a revert's way.
+                    continue
+                teacher = found.lineage.teacher
+                reason = f"a student of {teacher}" if teacher else "trained without a teacher"
+                self._append("saved", name, reason=reason, details={"manifest": found.hash, "teacher": teacher})
+
+    def _append(self, event: Event, release: str, *, reason: str, details: Mapping[str, Any]) -> None:
+        journal.append(self.root, event=event, at=_now(), release=release, reason=reason, details=details)
+
+
+def _entry_of(moved: Pointer) -> dict[str, Any]:
+    """The journal entry of the pointer's last change, but for its number."""
+    return {
+        "at": moved.updated_at,
+        "event": moved.event,
+        "release": moved.production,
+        "reason": moved.reason,
+        "details": {
+            "pointer_version": moved.version,
+            "previous": moved.previous,
+            "canary": moved.canary,
+            "canary_share": moved.canary_share,
+            "holdout": moved.holdout,
+        },
+    }
+
+
+def _recorded_version(entries: list[Entry]) -> int:
+    """The pointer version of the last change that the journal holds; 0 for none."""
+    versions = [entry.details["pointer_version"] for entry in entries if "pointer_version" in entry.details]
+    return versions[-1] if versions else 0
+
+
+def _partition(release_id: str) -> str:
+    """The day in front of a release id; ISO days sort as text."""
+    return release_id[:10]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
