@@ -142,9 +142,7 @@ class Registry:
                 raise ReleaseError(f"{to} is in production already; name another release or leave --to out")
             target = check_id(to) if to is not None else self._last_good_before(now.production)
             if target not in {entry.release for entry in self.journal() if entry.event in ("promoted", "reverted")}:
-                raise ReleaseError(
-                    f"{target} was never in production; `stillhouse history` lists what was"
-                )
+                raise ReleaseError(f"{target} was never in production; `stillhouse history` lists what was")
             self.load(target)
             return self._point(replace(now, production=target, event="reverted", reason=reason), since=now)
 

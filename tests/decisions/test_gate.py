@@ -1,0 +1,137 @@
+"""The whole gate: figures like those of the logs at hand, and each criterion failing in turn."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from decisions.calibration import SegmentFigures
+from decisions.criterion import Criterion, Decision
+from decisions.gate import ActionFigures, gate
+from decisions.interval import Interval
+
+NAN = Interval(**dict.fromkeys(("figure", "lower_99", "lower_95", "upper_95", "upper_99"), float("nan")))
+
+
+def normal(figure: float, error: float) -> Interval:
+    return Interval.normal(figure, standard_error=error)
+
+
+# Four weeks of MovieLens: 12,000 ratings of 170 users, 55 % of them 4 or more.
+MOVIELENS = ActionFigures(
+    rows=12_000,
+    positives=6_600,
+    auc=normal(0.72, 0.008),
+    normalised_entropy=normal(0.88, 0.012),
+    pcoc=normal(1.04, 0.04),
+    ece=0.03,
+    ece_noise_floor=0.012,
+    segments={
+        "gender=F": SegmentFigures(pcoc=normal(1.07, 0.06), positives=1_900),
+        "gender=M": SegmentFigures(pcoc=normal(1.03, 0.04), positives=4_700),
+    },
+    auc_gain=normal(0.006, 0.003),
+    log_loss_gain=normal(0.004, 0.002),
+    churn=normal(0.12, 0.005),
+)
+# A day of Open Bandit: some tens of clicks.
+OPEN_BANDIT = ActionFigures(
+    rows=9_000,
+    positives=43,
+    auc=normal(0.55, 0.044),
+    normalised_entropy=normal(1.0, 0.01),
+    pcoc=normal(1.1, 0.17),
+    ece=0.0012,
+    ece_noise_floor=0.001,
+    segments={"surface=men": SegmentFigures(pcoc=normal(1.2, 0.3), positives=20)},
+    positions={"position=1": SegmentFigures(pcoc=normal(1.0, 0.3), positives=15)},
+)
+
+
+def judged(found: ActionFigures, **changes: Any) -> Decision:
+    asked: dict[str, Any] = {"actions": ["click"], "random_slice": False, "positions": False, "production": "before"}
+    return gate({"click": found}, **{**asked, **changes})
+
+
+def status(decision: Decision, name: str) -> str:
+    return next(criterion.status for criterion in decision.criteria if criterion.name == name)
+
+
+def test_movielens_is_released_first_without_and_then_against_production() -> None:
+    alone = replace(MOVIELENS, auc_gain=None, log_loss_gain=None, churn=None)
+    first = judged(alone, production=None)
+    assert first.verdict == "pass"
+    assert status(first, "click: AUC gain") == "not applicable"
+    assert status(first, "random slice") == "not applicable"
+    assert judged(MOVIELENS).verdict == "pass"
+
+
+def test_open_bandit_is_not_released_for_want_of_evidence() -> None:
+    decision = judged(OPEN_BANDIT, production=None, random_slice=True, positions=True, random_slice_rows=4_500)
+    assert decision.verdict == "needs-a-person"
+    assert "click: positives: 43 are too few to decide alone" in decision.reason
+    nearly_none = replace(OPEN_BANDIT, positives=7)
+    assert (
+        judged(nearly_none, production=None, random_slice=True, positions=True, random_slice_rows=9).verdict == "block"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("click: positives", {"positives": 250}, "needs-a-person"),
+        ("click: positives", {"positives": 5}, "block"),
+        ("click: negatives", {"positives": 11_990}, "block"),
+        ("click: AUC", {"auc": normal(0.53, 0.01)}, "needs-a-person"),
+        ("click: AUC", {"auc": normal(0.49, 0.01)}, "block"),
+        ("click: AUC", {"auc": None}, "block"),
+        ("click: AUC", {"auc": NAN}, "block"),
+        ("click: normalised entropy", {"normalised_entropy": normal(0.99, 0.01)}, "needs-a-person"),
+        ("click: normalised entropy", {"normalised_entropy": normal(1.1, 0.01)}, "block"),
+        ("click: normalised entropy", {"normalised_entropy": None}, "block"),
+        ("click: PCOC", {"pcoc": normal(1.1, 0.02)}, "needs-a-person"),
+        ("click: PCOC", {"pcoc": normal(1.2, 0.02)}, "block"),
+        ("click: PCOC", {"pcoc": None}, "block"),
+        ("click: ECE above noise", {"ece": 0.012 + 0.2 * 0.55}, "needs-a-person"),
+        ("click: ECE above noise", {"ece": 0.012 + 0.4 * 0.55}, "block"),
+        ("click: ECE above noise", {"ece": float("nan")}, "block"),
+        ("click: ECE above noise", {"ece_noise_floor": None}, "block"),
+        ("click: PCOC by segment", {"segments": None}, "block"),
+        ("click: AUC gain", {"auc_gain": normal(-0.004, 0.004)}, "needs-a-person"),
+        ("click: AUC gain", {"auc_gain": normal(-0.02, 0.004)}, "block"),
+        ("click: AUC gain", {"auc_gain": None}, "block"),
+        ("click: log loss gain", {"log_loss_gain": normal(-0.002, 0.004)}, "needs-a-person"),
+        ("click: log loss gain", {"log_loss_gain": normal(-0.02, 0.004)}, "block"),
+        ("click: log loss gain", {"log_loss_gain": None}, "block"),
+        ("click: churn", {"churn": normal(0.4, 0.01)}, "needs-a-person"),
+        ("click: churn", {"churn": normal(0.8, 0.01)}, "block"),
+        ("click: churn", {"churn": None}, "block"),
+    ],
+)
+def test_each_criterion_can_stop_a_release(name: str, change: dict[str, Any], expected: str) -> None:
+    assert status(judged(MOVIELENS), name) == "pass"
+    decision = judged(replace(MOVIELENS, **change))
+    assert status(decision, name) == expected
+    assert decision.verdict != "pass"
+
+
+def test_what_is_declared_and_missing_blocks() -> None:
+    no_positions = judged(MOVIELENS, positions=True)
+    assert status(no_positions, "click: PCOC by position") == "block"
+    for rows in (None, 0):
+        assert status(judged(MOVIELENS, random_slice=True, random_slice_rows=rows), "random slice") == "block"
+    assert status(judged(MOVIELENS, random_slice=True, random_slice_rows=400), "random slice") == "needs-a-person"
+    assert judged(MOVIELENS, random_slice=True, random_slice_rows=4_000).verdict == "pass"
+    assert judged(MOVIELENS, actions=["click", "save"]).reason.startswith("save: ")
+
+
+def test_criteria_on_the_data_join_the_verdict() -> None:
+    decision = judged(MOVIELENS, data=[Criterion(name="rows", status="block", reason="empty")])
+    assert (decision.verdict, decision.reason) == ("block", "rows: empty")
+
+
+def test_a_decision_is_plain_json_even_with_undefined_figures() -> None:
+    written = json.loads(json.dumps(judged(replace(MOVIELENS, auc=NAN)).to_json(), allow_nan=False))
+    assert written["verdict"] == "block"
+    assert {"name", "status", "figure", "lower", "upper", "limit", "reason"} == set(written["criteria"][0])
