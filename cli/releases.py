@@ -73,13 +73,16 @@ def history(as_json: bool) -> None:
     if not entries:
         click.echo(NOTHING_YET)
         return
-    table = Table("#", "at (UTC)", "event", "release", "reason")
+    table = Table("#", box=None, padding=(0, 2, 0, 0))
+    for title in ("at (UTC)", "event", "release"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("reason")
     for entry in entries:
         event = f"gate: {entry.details['verdict']}" if entry.event == "gate" else entry.event
         release = entry.release or ""
         if release == live:
             release = f"[bold]{release}"
-        table.add_row(str(entry.number), entry.at, event, release, escape(entry.reason))
+        table.add_row(str(entry.number), entry.at[:16].replace("T", " "), event, release, escape(entry.reason))
     Console().print(table)
 
 
