@@ -219,7 +219,7 @@ def test_forty_kills_of_a_publisher_leave_pointer_and_journal_in_agreement(regis
     assert production is not None
     registry.record_gate(production, verdict="pass", reason="after the last kill")
     assert not list(registry.root.glob(".saving-*"))
-    saved = [entry.release for entry in registry.journal() if entry.event == "saved"]
+    saved = [entry.release or "" for entry in registry.journal() if entry.event == "saved"]
     assert sorted(saved) == sorted(survivors)  # each once
     for release in survivors:
         registry.verify(release)
