@@ -121,6 +121,7 @@ def environment(home: Home) -> dict[str, str]:
     home.dagster.mkdir(parents=True, exist_ok=True)
     production = home.dbt / "prod"
     deferral = {"DBT_DEFER": "true", "DBT_STATE": str(production)} if (production / "manifest.json").exists() else {}
+    jdbc = {"STILLHOUSE_THRIFT_PORT": str(server.jdbc_port)} if server.jdbc_port else {}
     return {
         "STILLHOUSE_HOME": str(home.root),
         "SPARK_REMOTE": server.remote,
@@ -133,6 +134,7 @@ def environment(home: Home) -> dict[str, str]:
         # Clients turn times into the local zone, and dbt takes them for UTC.
         "TZ": "UTC",
         **deferral,
+        **jdbc,
     }
 
 
