@@ -30,6 +30,21 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "down": Entry("cli.lake", "Stop the lake; what it holds stays."),
         "env": Entry("cli.lake", 'Let dbt, dagster and pyspark find the lake: eval "$(stillhouse env)"'),
     },
+    "Logs": {
+        "fetch": Entry("cli.sources", "Land a public log: movielens or open-bandit."),
+        "simulate": Entry("cli.sources", "Land a synthetic world whose truth is known."),
+        "ingest": Entry("cli.ingest", "Load what has landed into raw.*, each file exactly once."),
+    },
+    "Releases": {
+        "demo": Entry("cli.retrain", "Everything once: land a log, retrain over its calendar, show what came out."),
+        "retrain": Entry("cli.retrain", "Retrain one week, or make a release again with --like ID."),
+        "verify": Entry("cli.releases", "Check every file of a release against its hashes."),
+    },
+    "On call": {
+        "production": Entry("cli.releases", "Say what is in production, since when, why, and from which data."),
+        "history": Entry("cli.releases", "List every release, promotion and revert."),
+        "revert": Entry("cli.releases", "Put the last good release back."),
+    },
     "For analysts": {
         "sql": Entry("cli.lake", "Ask the lake a question in SQL."),
     },

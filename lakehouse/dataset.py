@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 ACTIONS = ("click", "long_click", "save", "hide")
 
@@ -37,10 +38,27 @@ class Dataset:
         if self.last_day is not None and self.last_day < self.first_day:
             raise ValueError(f"last_day {self.last_day} lies before first_day {self.first_day}")
 
+    def to_json(self) -> dict[str, Any]:
+        return {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Dataset":
+        expected = {field.name for field in fields(cls)}
+        if set(content) != expected:
+            raise ValueError(f"a data set contract holds exactly the keys {sorted(expected)}, not {sorted(content)}")
+        first_day, last_day = content["first_day"], content["last_day"]
+        return cls(
+            **content
+            | {
+                "actions": tuple(content["actions"]),
+                "first_day": date.fromisoformat(first_day),
+                "last_day": last_day and date.fromisoformat(last_day),
+            }
+        )
+
     def save(self, landing: Path) -> None:
         landing.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(self), default=str, indent=2)
-        (landing / "dataset.json").write_text(text + "\n")
+        (landing / "dataset.json").write_text(json.dumps(self.to_json(), indent=2) + "\n")
 
     @classmethod
     def load(cls, landing: Path) -> "Dataset":
@@ -50,11 +68,7 @@ class Dataset:
                 f"{path} is missing: it says which actions and traffic the logs hold. "
                 "`stillhouse fetch` and `stillhouse simulate` write it; for your own logs see docs/landing.md."
             )
-        content = json.loads(path.read_text())
-        expected = {field.name for field in fields(cls)}
-        if set(content) != expected:
-            raise ValueError(f"{path} holds the keys {sorted(content)}; it must hold exactly {sorted(expected)}")
-        content["actions"] = tuple(content["actions"])
-        content["first_day"] = date.fromisoformat(content["first_day"])
-        content["last_day"] = content["last_day"] and date.fromisoformat(content["last_day"])
-        return cls(**content)
+        try:
+            return cls.from_json(json.loads(path.read_text()))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
