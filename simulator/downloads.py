@@ -66,7 +66,14 @@ def _check_hash(path: Path, wheel: Wheel) -> None:
 def _download(wheel: Wheel, folder: Path) -> Path:
     requirement = f"{wheel.name}=={wheel.version}"
     # The wheel is only read, so what its package needs, and which Python, does not matter.
-    options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--quiet", f"--dest={folder}"]
+    options = [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--ignore-requires-python",
+        "--quiet",
+        "--retries=2",
+        f"--dest={folder}",
+    ]
     command = [*_pip(), "download", *options, requirement]
     result = subprocess.run(command, capture_output=True, text=True, env=_index_environment(), check=False)
     path = folder / wheel.file_name

