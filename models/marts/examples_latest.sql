@@ -1,0 +1,3 @@
+{{ config(materialized='view', alias='examples') }}
+
+select * from {{ ref('examples') }}

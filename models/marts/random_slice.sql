@@ -1,0 +1,56 @@
+with
+
+exposures as (
+
+    select * from {{ ref('int_exposures_joined_to_features') }}
+
+),
+
+random_slice as (
+
+    select
+        event_id,
+        request_id,
+        user_id,
+        item_id,
+        served_at,
+        day,
+        surface,
+        position,
+        impressed,
+        release_id,
+        propensity,
+        acted,
+        clicked,
+        long_clicked,
+        saved,
+        hidden,
+        user_slice,
+        score,
+        user_segment,
+        country,
+        gender,
+        content_type,
+        hour_of_day,
+        item_categories,
+        user_age,
+        item_age_days,
+        logged_affinity,
+        user_exposures,
+        user_clicks,
+        user_click_rate,
+        user_days_known,
+        item_exposures,
+        item_clicks,
+        item_click_rate,
+        item_days_known,
+        user_category_click_rate,
+        user_category_exposures,
+        user_mean_item_click_rate,
+        user_category_click_surplus
+    from exposures
+    where traffic = 'random'
+
+)
+
+select * from random_slice

@@ -1,0 +1,32 @@
+with
+
+examples as (
+
+    select * from {{ ref('examples') }}
+
+),
+
+days as (
+
+    select
+        day,
+        array(
+            {%- for feature in ranker_features() %}
+            {{ distribution(feature['name'], feature['kind']) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        ) as distributions
+    from examples
+    group by day
+
+),
+
+features as (
+
+    select
+        day,
+        inline(distributions)
+    from days
+
+)
+
+select * from features

@@ -1,0 +1,32 @@
+with
+
+examples as (
+
+    select * from {{ ref('examples') }}
+
+),
+
+days as (
+
+    select
+        day,
+        traffic,
+        count(*) as examples,
+        count(distinct user_id) as users,
+        count(distinct item_id) as items,
+        sum(acted) as acted,
+        sum(clicked) as clicked,
+        sum(long_clicked) as long_clicked,
+        sum(saved) as saved,
+        sum(hidden) as hidden,
+        avg(acted) as acted_rate,
+        avg(clicked) as clicked_rate,
+        avg(long_clicked) as long_clicked_rate,
+        avg(saved) as saved_rate,
+        avg(hidden) as hidden_rate
+    from examples
+    group by day, traffic
+
+)
+
+select * from days
