@@ -11,7 +11,7 @@ from landed import breaches, bytes_of, rows_of
 from numpy.typing import NDArray
 
 from lakehouse.dataset import ACTIONS, Dataset
-from lakehouse.home import Home
+from lakehouse.home import PROJECT, Home
 from simulator.chance import draw
 from simulator.files import ALL_DAYS, Period
 from simulator.policy import NOISY_RENOWN, Policy
@@ -186,6 +186,29 @@ def test_any_scorer_can_be_the_logging_policy(tmp_path: Path) -> None:
     random = log[log["impressed"] & (log["traffic"] == "random")].sort_values(["request_id", "position"])
     falls = (random.groupby("request_id")["score"].diff().dropna() < 0).mean()
     assert 0.35 < falls < 0.65
+
+
+def test_the_policy_changes_neither_who_asks_nor_what_chance_shows(tmp_path: Path) -> None:
+    def newest_first(world: World, requests: Requests) -> NDArray[np.float64]:
+        return world.items.published_I[requests.item_RK].astype(float)
+
+    simulate_small(Home(tmp_path / "one"))
+    simulate_small(Home(tmp_path / "other"), policy=Policy(newest_first))
+    one, other = (pd.DataFrame(rows_of(Home(tmp_path / name), "exposures")) for name in ("one", "other"))
+    assert set(one["request_id"]) == set(other["request_id"])
+    columns = ["event_id", "user_id", "item_id", "position"]
+    pd.testing.assert_frame_equal(
+        one.loc[one["traffic"] == "random", columns].reset_index(drop=True),
+        other.loc[other["traffic"] == "random", columns].reset_index(drop=True),
+    )
+
+
+def test_the_example_of_the_docs_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path))
+    page = (PROJECT / "docs" / "sources.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    exec(example, {})
+    assert rows_of(Home(tmp_path), "exposures")[0]["release_id"] == "release-7"
 
 
 def test_scores_that_rank_nothing_are_refused(tmp_path: Path) -> None:
