@@ -57,7 +57,7 @@ def pin(relation: str, *, home: Home) -> Pin:
         raise ValueError(f"relation is {relation!r}; it must be <schema>.<table>")
     path = home.warehouse / f"{schema}.db" / name
     try:
-        table = DeltaTable(path, without_files=True)
+        table = DeltaTable(path)
     except (TableNotFoundError, FileNotFoundError, DeltaError) as error:
         raise PinError(
             f"{relation} has no Delta table at {path}: build it first, and pin a table, not a view "

@@ -10,8 +10,11 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as sf
+from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql.streaming.readwriter import DataStreamWriter
 from pyspark.storagelevel import StorageLevel
 
 from lakehouse.home import Home
@@ -19,13 +22,14 @@ from lakehouse.ingest import judge
 from lakehouse.ingest.ledger import FileVersion, Ledger
 from lakehouse.landing import STREAMS, Stream
 
+NUM_STARTS = 5
 FATES = ("loaded", "duplicate", "quarantined")
 
 
 def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
     """Load every manifest of `stream` that its checkpoint does not know yet; returns when all are loaded."""
     ledger = Ledger(home, stream.name)
-    query = (
+    batches = (
         spark.readStream.format("text")
         # One manifest a batch, oldest first. Without the age, a manifest of last week would be passed over.
         .option("maxFilesPerTrigger", 1)
@@ -35,9 +39,19 @@ def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
         .option("checkpointLocation", str(ledger.checkpoint))
         .trigger(availableNow=True)
         .queryName(f"ingest {stream.name}")
-        .start()
     )
-    query.awaitTermination()
+    _start(batches).awaitTermination()
+
+
+def _start(batches: DataStreamWriter) -> StreamingQuery:
+    """Spark gives the Python process of foreachBatch ten seconds to start, too few on a machine that is busy."""
+    for _ in range(NUM_STARTS - 1):
+        try:
+            return batches.start()
+        except PySparkException as error:
+            if "Python worker failed to connect back" not in str(error):
+                raise
+    return batches.start()
 
 
 def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:

@@ -1,0 +1,79 @@
+"""Pins over Delta tables written by delta-rs; no JVM."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.home import Home
+from lakehouse.versions import Pin, PinError, pin, read
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def write(home: Home, numbers: list[int]) -> None:
+    path = home.warehouse / "marts.db" / "examples_v1"
+    path.mkdir(parents=True, exist_ok=True)
+    write_deltalake(path, pa.table({"number": numbers, "word": [str(n) for n in numbers]}), mode="append")
+
+
+def test_a_pin_reads_its_version_after_more_has_landed(home: Home) -> None:
+    write(home, [1, 2])
+    first = pin("marts.examples_v1", home=home)
+    write(home, [3])
+    second = pin("marts.examples_v1", home=home)
+    assert (first.version, second.version) == (0, 1)
+    assert first.data_version == f"{DeltaTable(first.path).metadata().id}@0"
+    assert sorted(read(first)["number"].to_pylist()) == [1, 2]
+    assert sorted(read(second)["number"].to_pylist()) == [1, 2, 3]
+
+
+def test_columns_and_rows_are_chosen_while_reading(home: Home) -> None:
+    write(home, [1, 2, 3])
+    pinned = pin("marts.examples_v1", home=home)
+    assert read(pinned, columns=["word"], where=ds.field("number") > 1).to_pydict() == {"word": ["2", "3"]}
+    with pytest.raises(ValueError, match=r"\['colour'\]; marts.examples_v1 has \['number', 'word'\]"):
+        read(pinned, columns=["colour"])
+
+
+def test_a_table_dropped_and_built_again_is_not_the_pinned_one(home: Home) -> None:
+    write(home, [1])
+    pinned = pin("marts.examples_v1", home=home)
+    Path(pinned.path).rename(home.root / "away")
+    with pytest.raises(PinError, match="which is not there"):
+        read(pinned)
+    write(home, [1])
+    with pytest.raises(PinError, match=f"belongs to table .*{pinned.table_id}.*dropped and built again"):
+        read(pinned)
+
+
+def test_a_version_that_is_gone_is_named(home: Home) -> None:
+    write(home, [1])
+    pinned = pin("marts.examples_v1", home=home)
+    later = Pin(relation=pinned.relation, path=pinned.path, table_id=pinned.table_id, version=7)
+    with pytest.raises(PinError, match=r"version 7 of marts\.examples_v1 cannot be read"):
+        read(later)
+
+
+def test_a_pin_survives_json(home: Home) -> None:
+    write(home, [1])
+    pinned = pin("marts.examples_v1", home=home)
+    assert Pin.from_json(pinned.to_json()) == pinned
+    with pytest.raises(ValueError, match="a pin holds relation, path, table_id and version"):
+        Pin.from_json('{"relation": "marts.examples_v1"}')
+
+
+@pytest.mark.parametrize("relation", ["examples", "marts.", "a.b.c", "marts./etc"])
+def test_a_relation_is_schema_and_table(home: Home, relation: str) -> None:
+    with pytest.raises(ValueError, match=r"must be <schema>\.<table>"):
+        pin(relation, home=home)
+
+
+def test_a_table_that_is_not_built_says_so(home: Home) -> None:
+    with pytest.raises(PinError, match=r"marts\.examples has no Delta table .* build it first"):
+        pin("marts.examples", home=home)
