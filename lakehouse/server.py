@@ -13,7 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -234,15 +234,14 @@ def _last_words(log: Path) -> str:
 
 
 def _end(home: Home, server: Server) -> None:
-    process = psutil.Process(server.pid)
-    try:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(server.pid)
         process.terminate()
-        process.wait(STOP_TIMEOUT_S)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_TIMEOUT_S)
-    except psutil.NoSuchProcess:
-        pass
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
     _state_file(home).unlink(missing_ok=True)
 
 

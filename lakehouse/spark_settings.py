@@ -49,7 +49,7 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         "spark.connect.session.manager.defaultSessionTimeout": "24h",
         # The catalog: Derby and the warehouse under the home.
         "spark.sql.catalogImplementation": "hive",
-        "spark.sql.warehouse.dir": home.warehouse.as_uri(),
+        "spark.sql.warehouse.dir": str(home.warehouse),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore};create=true",
         "spark.hadoop.hive.exec.scratchdir": str(scratch / "hive"),
         "spark.hadoop.hive.exec.local.scratchdir": str(scratch / "hive-local"),
