@@ -1,0 +1,43 @@
+"""The torch library: examples from Arrow, a multi-task ranker, its training, calibration and evaluation.
+
+Knows torch and pyarrow, and nothing of where the rows come from or where the model goes.
+"""
+
+from ranker.bootstrap import Difference, bootstrap, paired_bootstrap
+from ranker.calibration import Calibration, Calibrator, calibrate, fit_calibration
+from ranker.evaluation import evaluate
+from ranker.examples import Examples
+from ranker.loss import distillation_loss, label_loss
+from ranker.model import Ranker, RankerConfig, head_names
+from ranker.plots import loss_curve, reliability_diagram
+from ranker.scoring import Scores, score
+from ranker.spec import Feature, FeatureSpec, Label
+from ranker.training import Fitted, Progress, TrainingConfig, fit
+
+__all__ = [
+    "Calibration",
+    "Calibrator",
+    "Difference",
+    "Examples",
+    "Feature",
+    "FeatureSpec",
+    "Fitted",
+    "Label",
+    "Progress",
+    "Ranker",
+    "RankerConfig",
+    "Scores",
+    "TrainingConfig",
+    "bootstrap",
+    "calibrate",
+    "distillation_loss",
+    "evaluate",
+    "fit",
+    "fit_calibration",
+    "head_names",
+    "label_loss",
+    "loss_curve",
+    "paired_bootstrap",
+    "reliability_diagram",
+    "score",
+]

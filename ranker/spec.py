@@ -1,0 +1,160 @@
+"""The feature spec: which columns a ranker reads, and as what. JSON in, checked, JSON out."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+Kind = Literal["numeric", "categorical", "sequence"]
+_ID_ROLES = ("event", "request", "user", "item", "time", "acted")
+_OPTIONAL_ROLES = ("position", "surface", "negative_keep_probability")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One input column. `cardinality` is the number of hash buckets; `max_length` caps a sequence."""
+
+    name: str
+    kind: Kind
+    cardinality: int = 0
+    max_length: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind of feature {self.name!r} is {self.kind!r}; it must be one of {get_args(Kind)}")
+        if (self.kind == "numeric") != (self.cardinality == 0) or self.cardinality < 0:
+            raise ValueError(
+                f"cardinality of {self.kind} feature {self.name!r} is {self.cardinality}; "
+                "categorical and sequence features need at least 1 bucket, numeric ones have none"
+            )
+        if (self.kind == "sequence") != (self.max_length > 0) or self.max_length < 0:
+            raise ValueError(
+                f"max_length of {self.kind} feature {self.name!r} is {self.max_length}; "
+                "sequence features need at least 1, others have none"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """A 0/1 column and the action that it records."""
+
+    name: str
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """The columns of an examples table by role.
+
+    `position`, `surface` and `negative_keep_probability` are None where the table has no such column: then no
+    position logit is learnt, all rows share one surface, and every row counts as unsampled.
+    """
+
+    relation: str
+    event: str
+    request: str
+    user: str
+    item: str
+    time: str
+    acted: str
+    labels: tuple[Label, ...]
+    features: tuple[Feature, ...]
+    segments: tuple[str, ...] = ()
+    position: str | None = None
+    surface: str | None = None
+    negative_keep_probability: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.features:
+            raise ValueError("features is empty; a ranker needs at least one")
+        if not self.labels:
+            raise ValueError("labels is empty; a ranker needs at least one action to predict")
+        for what, names in (
+            ("features", [feature.name for feature in self.features]),
+            ("labels", [label.name for label in self.labels]),
+            ("actions", [label.action for label in self.labels]),
+            ("segments", list(self.segments)),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what} names {twice} more than once")
+        if "acted" in (label.action for label in self.labels):
+            raise ValueError("an action is called 'acted'; that name is taken by the head for any action at all")
+        for action in (label.action for label in self.labels):
+            if not _PLAIN_NAME.fullmatch(action):
+                raise ValueError(f"action {action!r} must be letters, digits and underscores")
+        leaks = {self.acted, *(label.name for label in self.labels)} & {feature.name for feature in self.features}
+        if leaks:
+            raise ValueError(f"{sorted(leaks)} are labels and features at once: the outcome would predict itself")
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(label.action for label in self.labels)
+
+    @property
+    def numeric(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.kind == "numeric")
+
+    @property
+    def categorical(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.kind == "categorical")
+
+    @property
+    def sequences(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.kind == "sequence")
+
+    def label_of(self, action: str) -> str:
+        """The column that records `action`; raises ValueError if there is none."""
+        for label in self.labels:
+            if label.action == action:
+                return label.name
+        raise ValueError(f"action is {action!r}; the spec has labels for {self.actions}")
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column that `Examples.from_arrow` reads, each once; the sampling column may be absent in the table."""
+        ids = [getattr(self, role) for role in (*_ID_ROLES, *_OPTIONAL_ROLES)]
+        names = [*ids, *(label.name for label in self.labels), *self.segments, *(f.name for f in self.features)]
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as plain JSON data; `from_json` of it gives an equal spec."""
+        content = asdict(self)
+        content["labels"] = [asdict(label) for label in self.labels]
+        content["features"] = [
+            {key: value for key, value in asdict(feature).items() if value != 0} for feature in self.features
+        ]
+        content["segments"] = list(self.segments)
+        return {key: value for key, value in content.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "FeatureSpec":
+        """Read the spec from JSON data.
+
+        Raises ValueError for a missing or unknown key, or for values that the classes above refuse.
+
+        >>> spec = FeatureSpec.from_json({
+        ...     "relation": "marts.examples_v1", "event": "event_id", "request": "request_id", "user": "user_id",
+        ...     "item": "item_id", "time": "served_at", "acted": "acted",
+        ...     "labels": [{"name": "clicked", "action": "click"}],
+        ...     "features": [{"name": "user_id", "kind": "categorical", "cardinality": 1024},
+        ...                  {"name": "item_age_days", "kind": "numeric"}]})
+        >>> spec.actions, [feature.name for feature in spec.numeric]
+        (('click',), ['item_age_days'])
+        """
+        required = {"relation", *_ID_ROLES, "labels", "features"}
+        allowed = required | {"segments", *_OPTIONAL_ROLES}
+        missing, unknown = required - set(content), set(content) - allowed
+        if missing or unknown:
+            raise ValueError(f"the feature spec lacks {sorted(missing)} and has unknown keys {sorted(unknown)}")
+        parts = dict(content)
+        parts["labels"] = tuple(_part(Label, label) for label in content["labels"])
+        parts["features"] = tuple(_part(Feature, feature) for feature in content["features"])
+        parts["segments"] = tuple(content.get("segments", ()))
+        return cls(**parts)
+
+
+def _part(kind: type[Any], content: dict[str, Any]) -> Any:
+    try:
+        return kind(**content)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__.lower()} {content} in the feature spec: {error}") from None

@@ -1,0 +1,291 @@
+"""Fit a ranker: from scratch or from a previous one, with or without a teacher; the same bits for the same seed."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ranker.batches import content_order, shuffled_batches
+from ranker.encoding import quantile_edges
+from ranker.examples import Examples
+from ranker.loss import distillation_loss, label_loss
+from ranker.model import PositionLogit, Ranker, RankerConfig
+from ranker.reproducible import reproducible
+from ranker.scoring import score, surface_codes
+from ranker.spec import FeatureSpec
+
+CURVE_POINTS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train. AdamW; the learning rate rises over a tenth of the steps and falls to zero on a cosine.
+
+    `embedding_decay` is the weight decay of the hashed embeddings, `decay` that of the other weights.
+    `position_learning_rate` is higher: a position logit has few values, each with many rows.
+    One thread by default: batches this small gain little from a second, and on a busy machine two threads that
+    wait for each other trained 24 times slower than one (measured).
+    """
+
+    epochs: int = 4
+    batch_size: int = 512
+    learning_rate: float = 0.002
+    position_learning_rate: float = 0.02
+    decay: float = 0.01
+    embedding_decay: float = 0.1
+    num_threads: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.num_threads) < 1:
+            raise ValueError(f"{self}: epochs, batch_size and num_threads must be at least 1")
+        if min(self.learning_rate, self.position_learning_rate) <= 0 or min(self.decay, self.embedding_decay) < 0:
+            raise ValueError(f"{self}: learning rates must lie above 0, decays at or above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands: rows seen of all rows of all epochs, their pace, and the recent loss."""
+
+    epoch: int
+    num_seen: int
+    num_total: int
+    examples_per_second: float
+    seconds_left: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained model and its loss curve.
+
+    curve: {"examples", "loss"}: training loss, averaged since the point before.
+    epochs: {"epoch", "validation_loss"}: label loss on the validation examples after each epoch (empty without).
+    """
+
+    model: Ranker
+    curve: list[dict[str, float]]
+    epochs: list[dict[str, float]]
+    seconds: float
+
+
+def fit(
+    examples: Examples,
+    *,
+    spec: FeatureSpec,
+    config: RankerConfig,
+    seed: int,
+    training: TrainingConfig | None = None,
+    teacher_logits_BH: Tensor | None = None,
+    alpha: float = 0.5,
+    initial: Ranker | None = None,
+    validation: Examples | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Train on `examples`; the same content and seed give the same weights bit for bit on one machine.
+
+    teacher_logits_BH: bare logits in the row order of `examples`, heads as the model's, at the position shown
+    (`score(teacher, examples, position="shown").logits_BH`). `alpha` is then the teacher's share of the loss.
+    initial: weights, bins and surfaces to start from (warm start); its spec, config and actions must be the same.
+    validation: rows of a later time window; the weights of the epoch with the lowest loss on them are kept.
+
+    Raises ValueError without examples, without an acted row, or where the arguments do not fit each other.
+    """
+    training = training or TrainingConfig()
+    num_acted = int(examples.acted_B.sum())
+    if not 0 < num_acted < len(examples):
+        raise ValueError(f"{num_acted} of {len(examples)} examples are acted; training needs both outcomes")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; it weighs teacher against labels and must lie in [0, 1]")
+    order = content_order(examples.event_ids)
+    examples = examples[order]
+    with reproducible(seed=seed, num_threads=training.num_threads):
+        model = _new(examples, spec, config) if initial is None else _warm(initial, examples, spec, config)
+        model.meet(examples.categorical_BC)
+        if teacher_logits_BH is not None:
+            expected = (len(examples), len(model.heads))
+            if tuple(teacher_logits_BH.shape) != expected or not bool(teacher_logits_BH.isfinite().all()):
+                raise ValueError(
+                    f"teacher_logits_BH has shape {tuple(teacher_logits_BH.shape)}; finite logits of shape {expected}, "
+                    f"heads {model.heads}, were expected"
+                )
+            teacher_logits_BH = teacher_logits_BH[torch.from_numpy(order)].float()
+        return _train(model, examples, training, seed, teacher_logits_BH, alpha, validation, on_progress)
+
+
+def _new(examples: Examples, spec: FeatureSpec, config: RankerConfig) -> Ranker:
+    """A fresh model whose output and position logits start at the corrected log-odds of the data."""
+    edges_NK = quantile_edges(examples.numeric_BN, examples.missing_BN, num_bins=config.numeric_bins)
+    model = Ranker(
+        spec=spec, config=config, actions=examples.actions, surfaces=examples.surface.names, edges_NK=edges_NK
+    )
+    acted_B, weights_B = examples.acted_B.numpy() > 0, examples.weights
+    with torch.no_grad():
+        bias_H = [_log_odds(float(acted_B.sum()), float(weights_B[~acted_B].sum()))]
+        if len(model.heads) > 1:
+            taken_A = examples.labels_BA.double().sum(0).tolist()
+            bias_H += [_log_odds(taken, float(acted_B.sum()) - taken) for taken in taken_A]
+        model.output.bias.copy_(torch.tensor(bias_H))
+        for surface in range(len(examples.surface.names)):
+            _start_positions(model, examples, surface, acted_B, weights_B)
+    return model
+
+
+def _log_odds(positives: float, negatives: float) -> float:
+    """With half a row on either side, so that an action never seen starts low instead of at −inf."""
+    return float(np.log(positives + 0.5) - np.log(negatives + 0.5))
+
+
+def _start_positions(
+    model: Ranker, examples: Examples, surface: int, acted_B: np.ndarray, weights_B: np.ndarray
+) -> None:
+    """Start each position's acted logit at its log-odds against position 1, shrunk by 20 rows of each outcome."""
+    assert model.position is not None
+    last = model.config.max_position
+    here_B = (examples.surface.codes == surface) & (examples.position_B.numpy() > 0)
+    position_B = np.minimum(examples.position_B.numpy()[here_B], last)
+    acted_P = np.bincount(position_B, weights=acted_B[here_B], minlength=last + 1)
+    other_P = np.bincount(position_B, weights=(weights_B * ~acted_B)[here_B], minlength=last + 1)
+    if acted_P[1] == 0 or other_P[1] == 0:
+        return
+    # Rows of the first position's own odds pull rare positions towards it, that is, towards 0.
+    share = acted_P[1] / (acted_P[1] + other_P[1])
+    odds_P = (acted_P + 20 * share) / (other_P + 20 * (1 - share))
+    start_P = np.log(odds_P / odds_P[1])
+    start_P[:2] = 0
+    model.position.table[surface, :, 0] = torch.from_numpy(start_P).float()
+
+
+def _warm(initial: Ranker, examples: Examples, spec: FeatureSpec, config: RankerConfig) -> Ranker:
+    """A copy of `initial` with room for the surfaces that are new."""
+    for what, theirs, ours in (
+        ("spec", initial.spec, spec),
+        ("config", initial.config, config),
+        ("actions", initial.actions, examples.actions),
+    ):
+        if theirs != ours:
+            raise ValueError(f"initial was trained with another {what}: {theirs}, not {ours}; train from scratch")
+    if initial.position is None:
+        raise ValueError("initial holds serving weights, without the position logit; start from teacher weights")
+    model = copy.deepcopy(initial).train()
+    assert model.position is not None
+    new = tuple(sorted(set(examples.surface.names) - set(model.surfaces)))
+    if new:
+        model.surfaces = (*model.surfaces, *new)
+        position = PositionLogit(
+            num_surfaces=len(model.surfaces), num_heads=len(model.heads), max_position=config.max_position
+        )
+        with torch.no_grad():
+            position.table[: len(initial.surfaces)] = model.position.table
+        model.position = position
+    return model
+
+
+def _optimizer(model: Ranker, training: TrainingConfig) -> torch.optim.Optimizer:
+    tables = [p for name, p in model.named_parameters() if name.startswith(("embedding.", "bags."))]
+    position = [p for name, p in model.named_parameters() if name.startswith("position.")]
+    own = {id(p) for p in (*tables, *position)}
+    rest = [p for p in model.parameters() if id(p) not in own]
+    groups = [
+        {"params": rest, "lr": training.learning_rate, "weight_decay": training.decay},
+        {"params": tables, "lr": training.learning_rate, "weight_decay": training.embedding_decay},
+        {"params": position, "lr": training.position_learning_rate, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+
+
+def _pace(step: int, num_steps: int) -> float:
+    """Share of the learning rate at a step: a linear rise over the first tenth, then a cosine down to 0."""
+    rise = max(1, num_steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return float(0.5 * (1 + np.cos(np.pi * (step - rise) / max(1, num_steps - rise))))
+
+
+def _labels(examples: Examples, model: Ranker) -> Tensor:
+    """Outcomes in the order of the heads (B, H)."""
+    acted_B1 = examples.acted_B.unsqueeze(1)
+    return acted_B1 if len(model.heads) == 1 else torch.cat([acted_B1, examples.labels_BA], dim=1)
+
+
+def _train(
+    model: Ranker,
+    examples: Examples,
+    training: TrainingConfig,
+    seed: int,
+    teacher_logits_BH: Tensor | None,
+    alpha: float,
+    validation: Examples | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> Fitted:
+    labels_BH = _labels(examples, model)
+    surface_B = surface_codes(model.surfaces, examples.surface)
+    keep_B = examples.negative_keep_probability_B.float()
+    optimizer = _optimizer(model, training)
+    num_steps = training.epochs * -(-len(examples) // training.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, num_steps))
+    every = max(1, num_steps // CURVE_POINTS)
+
+    curve: list[dict[str, float]] = []
+    epochs: list[dict[str, float]] = []
+    best: tuple[float, dict[str, Tensor]] | None = None
+    started, step, num_seen, recent, recent_steps = time.monotonic(), 0, 0, torch.zeros(()), 0
+    for epoch in range(training.epochs):
+        model.train()
+        for rows in shuffled_batches(len(examples), batch_size=training.batch_size, seed=seed, epoch=epoch):
+            logits_BH = model(
+                examples.categorical_BC[rows],
+                examples.numeric_BN[rows],
+                examples.missing_BN[rows],
+                tuple(sequence_BL[rows] for sequence_BL in examples.sequences),
+            ) + model.position_logits(surface_B[rows], examples.position_B[rows])
+            if teacher_logits_BH is None:
+                loss = label_loss(logits_BH, labels_BH=labels_BH[rows], negative_keep_probability_B=keep_B[rows])
+            else:
+                loss = distillation_loss(
+                    logits_BH,
+                    labels_BH=labels_BH[rows],
+                    teacher_logits_BH=teacher_logits_BH[rows],
+                    negative_keep_probability_B=keep_B[rows],
+                    alpha=alpha,
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            step, num_seen, recent_steps = step + 1, num_seen + len(rows), recent_steps + 1
+            recent = recent + loss.detach()
+            if step % every == 0 or step == num_steps:
+                curve.append({"examples": float(num_seen), "loss": float(recent) / recent_steps})
+                recent, recent_steps = torch.zeros(()), 0
+                if on_progress is not None:
+                    on_progress(_progress(epoch, num_seen, training.epochs * len(examples), started, curve[-1]["loss"]))
+        if validation is not None:
+            loss_now = _validation_loss(model, validation)
+            epochs.append({"epoch": float(epoch + 1), "validation_loss": loss_now})
+            if best is None or loss_now < best[0]:
+                best = (loss_now, copy.deepcopy(model.state_dict()))
+    if best is not None:
+        model.load_state_dict(best[1])
+    return Fitted(model=model.eval(), curve=curve, epochs=epochs, seconds=time.monotonic() - started)
+
+
+def _progress(epoch: int, num_seen: int, num_total: int, started: float, loss: float) -> Progress:
+    pace = num_seen / max(time.monotonic() - started, 1e-9)
+    return Progress(
+        epoch=epoch + 1,
+        num_seen=num_seen,
+        num_total=num_total,
+        examples_per_second=pace,
+        seconds_left=(num_total - num_seen) / pace,
+        loss=loss,
+    )
+
+
+def _validation_loss(model: Ranker, validation: Examples) -> float:
+    logits_BH = score(model, validation, position="shown").logits_BH
+    keep_B = validation.negative_keep_probability_B.float()
+    return float(label_loss(logits_BH, labels_BH=_labels(validation, model), negative_keep_probability_B=keep_B))
