@@ -28,7 +28,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "up": Entry("cli.lake", "Start the lake, with --jdbc also for JDBC clients."),
         "status": Entry("cli.lake", "Say whether the lake runs, since when and where."),
         "down": Entry("cli.lake", "Stop the lake; what it holds stays."),
-        "env": Entry("cli.lake", 'Let dbt, dagster and pyspark find the lake: eval "$(stillhouse env)"'),
+        "env": Entry("cli.lake", 'Let dbt and others find it: eval "$(stillhouse env)"'),
     },
     "Logs": {
         "fetch": Entry("cli.sources", "Land a public log: movielens or open-bandit."),
