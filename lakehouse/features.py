@@ -56,7 +56,7 @@ def _latest(manifest: Mapping[str, Any], model: str) -> Mapping[str, Any]:
 
 def _columns(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """`meta.ranker` by column, for the columns that have it, with `role` as a list."""
-    columns = {}
+    columns: dict[str, Mapping[str, Any]] = {}
     for name, column in node["columns"].items():
         ranker = column.get("config", {}).get("meta", {}).get("ranker") or column.get("meta", {}).get("ranker")
         if ranker is None:

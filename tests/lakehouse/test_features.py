@@ -90,7 +90,7 @@ def test_the_ranker_reads_the_spec() -> None:
         ("clicked", column(role="label"), "column clicked is a label and lacks 'action'"),
         ("acted", {}, "columns \\[\\] of examples have the role acted"),
         ("day", column(role="time"), "columns \\['served_at', 'day'\\] of examples have the role time"),
-        ("event_id", column(role="negative_keep_probability"), "'event_id', 'keep'"),
+        ("day", column(role="negative_keep_probability"), "'day', 'keep'"),
     ],
 )
 def test_a_column_that_is_described_wrongly_is_named(name: str, broken: dict[str, Any], said: str) -> None:
