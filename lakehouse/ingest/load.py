@@ -13,8 +13,6 @@ from pathlib import Path
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as sf
-from pyspark.sql.streaming.query import StreamingQuery
-from pyspark.sql.streaming.readwriter import DataStreamWriter
 from pyspark.storagelevel import StorageLevel
 
 from lakehouse.home import Home
@@ -22,8 +20,15 @@ from lakehouse.ingest import judge
 from lakehouse.ingest.ledger import FileVersion, Ledger
 from lakehouse.landing import STREAMS, Stream
 
-NUM_STARTS = 5
 FATES = ("loaded", "duplicate", "quarantined")
+
+PASSING_TROUBLE = (
+    # Spark gives the Python process of foreachBatch ten seconds to start, too few on a machine that is busy.
+    "Python worker failed to connect back",
+    # An ingest was killed, but its write went on in the server and committed first; the next try passes over it.
+    "DELTA_CONCURRENT_TRANSACTION",
+)
+NUM_TRIES = 5
 
 
 def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
@@ -40,18 +45,13 @@ def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
         .trigger(availableNow=True)
         .queryName(f"ingest {stream.name}")
     )
-    _start(batches).awaitTermination()
-
-
-def _start(batches: DataStreamWriter) -> StreamingQuery:
-    """Spark gives the Python process of foreachBatch ten seconds to start, too few on a machine that is busy."""
-    for _ in range(NUM_STARTS - 1):
+    for num_left in reversed(range(NUM_TRIES)):
         try:
-            return batches.start()
+            batches.start().awaitTermination()
+            return
         except PySparkException as error:
-            if "Python worker failed to connect back" not in str(error):
+            if num_left == 0 or not any(symptom in str(error) for symptom in PASSING_TROUBLE):
                 raise
-    return batches.start()
 
 
 def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:
