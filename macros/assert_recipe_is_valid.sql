@@ -11,8 +11,12 @@
             where ~ " has the key '" ~ key ~ "'; it may have rules, otherwise and random_traffic only") }}
     {%- endfor -%}
 
+    {%- if recipe.get('rules') is none or recipe.get('rules') is string or recipe.get('rules') is not sequence -%}
+        {{ exceptions.raise_compiler_error(where ~ " has no list of rules; it may be empty: rules: []") }}
+    {%- endif -%}
+
     {%- set seen = [] -%}
-    {%- for rule in recipe.get('rules', []) -%}
+    {%- for rule in recipe['rules'] -%}
         {%- set rule_name = rule.get('name', 'number ' ~ loop.index) -%}
         {%- set where_rule = where ~ ", rule '" ~ rule_name ~ "'" -%}
         {%- for key in ('name', 'column', 'in', 'keep') if key not in rule -%}

@@ -94,9 +94,11 @@ joined as (
     select
         known.event_id,
         avg(known.exposures) as user_category_exposures,
-        avg({{ smoothed_rate('known.clicks', 'known.exposures', 'click_rates.click_rate') }}) as user_category_click_rate,
+        avg({{ smoothed_rate('known.clicks', 'known.exposures', 'click_rates.click_rate') }})
+            as user_category_click_rate,
         -- Clicks beyond what the items' own rates promised at the time.
-        avg({{ smoothed_rate('(known.clicks - known.expected_clicks)', 'known.exposures', 0) }}) as user_category_click_surplus
+        avg({{ smoothed_rate('(known.clicks - known.expected_clicks)', 'known.exposures', 0) }})
+            as user_category_click_surplus
     from known
     inner join click_rates on to_date(known.served_at) = click_rates.day
     where known.event_id is not null

@@ -24,7 +24,7 @@ closed as (
     select exposures.*
     from exposures
     cross join clock
-    where exposures.served_at + interval {{ var('attribution_window_hours') }} hours <= clock.watermark
+    where exposures.served_at + make_dt_interval(0, {{ var('attribution_window_hours') }}) <= clock.watermark
 
 ),
 
@@ -44,7 +44,7 @@ actions as (
             and closed.item_id = engagements.item_id
     where
         engagements.engaged_at >= closed.served_at
-        and engagements.engaged_at < closed.served_at + interval {{ var('attribution_window_hours') }} hours
+        and engagements.engaged_at < closed.served_at + make_dt_interval(0, {{ var('attribution_window_hours') }})
     group by closed.event_id
 
 ),

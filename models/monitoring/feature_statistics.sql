@@ -24,7 +24,8 @@ features as (
 
     select
         day,
-        inline(distributions)
+        -- The fields of the structs become the columns, under their own names.
+        inline(distributions)  -- noqa: AL03
     from days
 
 )

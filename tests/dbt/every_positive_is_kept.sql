@@ -1,3 +1,5 @@
+{%- set random_share = var('recipes')[var('recipe')]['random_traffic']['share'] -%}
+
 -- Examples with an action that may train and are not in the training set, whatever the recipe.
 with
 
@@ -23,11 +25,7 @@ dropped as (
     left anti join training_examples on examples.event_id = training_examples.event_id
     where
         examples.acted = 1
-        {%- if var('recipes')[var('recipe')]['random_traffic']['share'] > 0 %}
-        and (examples.traffic = 'policy' or examples.user_slice = 'train')
-        {%- else %}
-        and examples.traffic = 'policy'
-        {%- endif %}
+        and (examples.traffic = 'policy' or ({{ random_share }} > 0 and examples.user_slice = 'train'))
 
 )
 

@@ -29,11 +29,11 @@ promised as (
 loaded as (
 
     {% for stream in ['exposures', 'engagements', 'users', 'items'] -%}
-    select
-        '{{ stream }}' as stream,
-        count(*) as num_rows
-    from {{ source('raw', stream) }}
-    {{ 'union all' if not loop.last }}
+        select
+            '{{ stream }}' as stream,
+            count(*) as num_rows
+        from {{ source('raw', stream) }}
+        {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
 

@@ -44,33 +44,33 @@ looked_at as (
 ),
 
 {% for entity in ['user', 'item'] -%}
-{{ entity }}_exposures_before as (
+    {{ entity }}_exposures_before as (
 
-    select
-        looked_at.event_id,
-        count(exposures.event_id) as num_rows
-    from looked_at
-    left join exposures
-        on
-            looked_at.{{ entity }}_id = exposures.{{ entity }}_id
-            and exposures.served_at < looked_at.served_at
-    group by looked_at.event_id
+        select
+            looked_at.event_id,
+            count(exposures.event_id) as num_rows
+        from looked_at
+        left join exposures
+            on
+                looked_at.{{ entity }}_id = exposures.{{ entity }}_id
+                and looked_at.served_at > exposures.served_at
+        group by looked_at.event_id
 
-),
+    ),
 
-{{ entity }}_clicks_before as (
+    {{ entity }}_clicks_before as (
 
-    select
-        looked_at.event_id,
-        count(clicks.event_id) as num_rows
-    from looked_at
-    left join clicks
-        on
-            looked_at.{{ entity }}_id = clicks.{{ entity }}_id
-            and clicks.engaged_at < looked_at.served_at
-    group by looked_at.event_id
+        select
+            looked_at.event_id,
+            count(clicks.event_id) as num_rows
+        from looked_at
+        left join clicks
+            on
+                looked_at.{{ entity }}_id = clicks.{{ entity }}_id
+                and looked_at.served_at > clicks.engaged_at
+        group by looked_at.event_id
 
-),
+    ),
 
 {% endfor -%}
 

@@ -33,7 +33,7 @@ random_slice as (
 
 clock as (
 
-    select max(served_at) - interval {{ var('attribution_window_hours') }} hours as newest_closed
+    select max(served_at) - make_dt_interval(0, {{ var('attribution_window_hours') }}) as newest_closed
     from raw_exposures
 
 ),
