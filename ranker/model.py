@@ -18,8 +18,8 @@ from ranker.spec import FeatureSpec
 class RankerConfig:
     """Every size of the model. The defaults train 70,000 rows in well under half a minute on 2 cores.
 
-    `categorical_dropout` is the share of categorical values that training replaces by the missing one: users and
-    items come and go, so the model has to rank well without knowing them (it cost ids their overfitting).
+    `id_dropout` is the share of user and item ids (the spec's user and item columns, where they are features) that
+    training hides as missing: users and items come and go, so the model has to rank well without knowing them.
     """
 
     embedding_size: int = 8
@@ -29,7 +29,7 @@ class RankerConfig:
     cross_rank: int = 32
     hidden_sizes: tuple[int, ...] = (64, 32)
     dropout: float = 0.1
-    categorical_dropout: float = 0.5
+    id_dropout: float = 0.8
     max_position: int = 50
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class RankerConfig:
         )
         if min(sizes) < 1 or self.cross_layers < 0:
             raise ValueError(f"{self} has a size below 1 (cross_layers may be 0)")
-        for name, share in (("dropout", self.dropout), ("categorical_dropout", self.categorical_dropout)):
+        for name, share in (("dropout", self.dropout), ("id_dropout", self.id_dropout)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} is {share}; it must lie in [0, 1)")
 
@@ -95,6 +95,7 @@ class Ranker(nn.Module):
 
     offsets: Tensor
     trained: Tensor
+    hidden_share: Tensor
 
     def __init__(
         self,
@@ -114,6 +115,8 @@ class Ranker(nn.Module):
         cardinalities = torch.tensor([0, *(feature.cardinality + 1 for feature in spec.categorical)])
         self.register_buffer("offsets", cardinalities.cumsum(0)[:-1], persistent=False)
         self.embedding = nn.Embedding(int(cardinalities.sum()), config.embedding_size) if spec.categorical else None
+        ids = [feature.name in (spec.user, spec.item) for feature in spec.categorical]
+        self.register_buffer("hidden_share", torch.tensor(ids) * config.id_dropout, persistent=False)
         # Buckets that training met; all others share the row of the missing value.
         self.register_buffer("trained", torch.zeros(int(cardinalities.sum()), dtype=torch.bool))
         self.bags = nn.ModuleList(
@@ -145,10 +148,10 @@ class Ranker(nn.Module):
         self.trained[(categorical_BC + self.offsets).flatten()] = True
 
     def _known(self, categorical_BC: Tensor) -> Tensor:
-        """Buckets with an embedding of their own; in training some are hidden, so that its lack is met there too."""
+        """Buckets with an embedding of their own; in training some ids are hidden, so that their lack is met there."""
         known_BC = self.trained[categorical_BC + self.offsets]
-        if self.training and self.config.categorical_dropout > 0:
-            known_BC = known_BC & (torch.rand(categorical_BC.shape) >= self.config.categorical_dropout)
+        if self.training:
+            known_BC = known_BC & (torch.rand(categorical_BC.shape) >= self.hidden_share)
         return categorical_BC * known_BC
 
     def forward(
