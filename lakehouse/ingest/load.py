@@ -28,7 +28,7 @@ PASSING_TROUBLE = (
     # An ingest was killed, but its write went on in the server and committed first; the next try passes over it.
     "DELTA_CONCURRENT_TRANSACTION",
 )
-NUM_TRIES = 5
+NUM_TRIES = 12
 
 
 def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
