@@ -9,7 +9,7 @@ from rich.table import Table
 
 @click.command("ingest")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(as_json: bool) -> None:
+def ingest(as_json: bool) -> None:
     """Load new landing files into raw.*, each exactly once.
 
     Lines that do not fit the contract (docs/landing.md) go to raw.quarantine with their reason. It is safe to run this

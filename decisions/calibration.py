@@ -15,10 +15,11 @@ from decisions.interval import Z_95, Interval
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentFigures:
-    """PCOC of the rows that share a value (`gender=F`), and how many of them were acted on."""
+    """PCOC of the rows that share a value (`gender=F`), how many of them were acted on, and how many users they have."""
 
     pcoc: Interval
     positives: int
+    users: int
 
 
 def calibration(name: str, pcoc: Interval, *, tolerance: float, harm: float, margin: float) -> Criterion:
@@ -65,27 +66,39 @@ def calibration(name: str, pcoc: Interval, *, tolerance: float, harm: float, mar
 
 
 def calibration_by(
-    name: str, segments: Mapping[str, SegmentFigures], *, min_positives: int, tolerance: float, harm: float
+    name: str,
+    segments: Mapping[str, SegmentFigures],
+    *,
+    min_positives: int,
+    min_users: int,
+    tolerance: float,
+    harm: float,
 ) -> Criterion:
     """The worst segment: block when proven more than `harm` off, needs-a-person beyond `tolerance`, else pass.
 
     Of many segments one looks bad by chance. The 95 % holds over all that are judged (Bonferroni): with S of them each
-    bound is widened, on the log scale, from z(.05) to z(.05 / S). Segments with fewer than `min_positives` are too
-    small to judge and are counted in the reason; if all are, a person must look.
+    bound is widened, on the log scale, from z(.05) to z(.05 / S). Segments with fewer than `min_positives`, or with
+    fewer than `min_users` to resample, are too small to judge and are counted in the reason; if all are, a person must
+    look.
     """
     if not 0 <= tolerance <= harm:
         raise ValueError(f"tolerance is {tolerance} and harm {harm}; they must hold 0 <= tolerance <= harm")
     if not segments:
         return missing(name, "no segment was evaluated")
-    large = {value: figures.pcoc for value, figures in segments.items() if figures.positives >= min_positives}
-    small = f"; {len(segments) - len(large)} of {len(segments)} have fewer than {min_positives} positives"
+    large = {
+        value: figures.pcoc
+        for value, figures in segments.items()
+        if figures.positives >= min_positives and figures.users >= min_users
+    }
+    asked = f"{min_positives} positives of {min_users} users"
+    small = f"; {len(segments) - len(large)} of {len(segments)} have fewer than {asked}"
     if len(large) == len(segments):
         small = ""
     if not large:
         return Criterion(
             name=name,
             status="needs-a-person",
-            reason=f"none of {len(segments)} segments has the {min_positives} positives that it takes to judge it",
+            reason=f"none of {len(segments)} segments has the {asked} that it takes to judge it",
         )
     undefined = sorted(value for value, pcoc in large.items() if not _judgeable(pcoc))
     if undefined:

@@ -24,6 +24,8 @@ class GateLimits:
     enough_positives: int = 300
     # With 20 that bound lies .15 below the figure: a good ranker cannot be told from a coin.
     floor_positives: int = 20
+    # A bootstrap over fewer users than this says little about the next ones: its intervals are too narrow.
+    enough_users: int = 30
     # .5 is chance; below .52 the order is hardly better than a shuffled one, whatever the log.
     min_auc: float = 0.52
     # 1 is the log loss of always answering the mean rate.
@@ -181,6 +183,7 @@ def _calibration_by(name: str, found: Mapping[str, SegmentFigures] | None, *, li
         name,
         found,
         min_positives=limits.enough_positives,
+        min_users=limits.enough_users,
         tolerance=limits.segment_tolerance,
         harm=limits.segment_harm,
     )

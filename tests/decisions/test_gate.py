@@ -28,8 +28,8 @@ MOVIELENS = ActionFigures(
     ece=0.03,
     ece_noise_floor=0.012,
     segments={
-        "gender=F": SegmentFigures(pcoc=normal(1.07, 0.06), positives=1_900),
-        "gender=M": SegmentFigures(pcoc=normal(1.03, 0.04), positives=4_700),
+        "gender=F": SegmentFigures(pcoc=normal(1.07, 0.06), positives=1_900, users=400),
+        "gender=M": SegmentFigures(pcoc=normal(1.03, 0.04), positives=4_700, users=400),
     },
     auc_gain=normal(0.006, 0.003),
     log_loss_gain=normal(0.004, 0.002),
@@ -44,8 +44,8 @@ OPEN_BANDIT = ActionFigures(
     pcoc=normal(1.1, 0.17),
     ece=0.0012,
     ece_noise_floor=0.001,
-    segments={"surface=men": SegmentFigures(pcoc=normal(1.2, 0.3), positives=20)},
-    positions={"position=1": SegmentFigures(pcoc=normal(1.0, 0.3), positives=15)},
+    segments={"surface=men": SegmentFigures(pcoc=normal(1.2, 0.3), positives=20, users=400)},
+    positions={"position=1": SegmentFigures(pcoc=normal(1.0, 0.3), positives=15, users=400)},
 )
 
 

@@ -74,13 +74,13 @@ def test_pcoc_is_judged_by_its_interval_on_both_sides(figure: float, error: floa
 
 def segments(**figures: tuple[float, float, int]) -> dict[str, SegmentFigures]:
     return {
-        name: SegmentFigures(pcoc=Interval.normal(figure, standard_error=error), positives=positives)
+        name: SegmentFigures(pcoc=Interval.normal(figure, standard_error=error), positives=positives, users=400)
         for name, (figure, error, positives) in figures.items()
     }
 
 
 def by_segment(found: dict[str, SegmentFigures]) -> Criterion:
-    return calibration_by("segments", found, min_positives=300, tolerance=0.1, harm=0.2)
+    return calibration_by("segments", found, min_positives=300, min_users=30, tolerance=0.1, harm=0.2)
 
 
 def test_the_worst_segment_decides_and_is_named() -> None:
@@ -116,6 +116,7 @@ def test_of_many_calibrated_segments_few_raise_an_alarm() -> None:
                     upper_99=figure * math.exp(2.326 * 0.05),
                 ),
                 positives=900,
+                users=400,
             )
             for number, figure in enumerate(figures)
         }

@@ -1,0 +1,23 @@
+"""The whole house as Dagster sees it: raw tables, dbt models, the ranker's releases, one job and its schedule."""
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from orchestration.models import PARSED, models
+from orchestration.raw import landed
+from orchestration.releases import WEEKS, calibrated_pair, candidate, evaluation, release, teacher_scores
+
+retrain_job = dg.define_asset_job(
+    "retrain",
+    selection=dg.AssetSelection.all(),
+    partitions_def=WEEKS,
+    executor_def=dg.in_process_executor,
+    description="Ingest what landed, build the models, train, calibrate, evaluate, decide and release one week.",
+)
+
+defs = dg.Definitions(
+    assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release],
+    jobs=[retrain_job],
+    schedules=[dg.build_schedule_from_partitioned_job(retrain_job, name="weekly", hour_of_day=6)],
+    resources={"dbt": DbtCliResource(project_dir=PARSED, profiles_dir="profiles", target="prod")},
+)

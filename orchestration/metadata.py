@@ -1,0 +1,81 @@
+"""What the Dagster UI shows of each step: numbers, table versions, the teacher, and pictures."""
+
+import base64
+from typing import Any
+
+import dagster as dg
+
+from orchestration.retrain import Candidate, Evaluation, Pair, Plan
+from registry import Pointer
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    scores = plan.teacher_scores
+    return {
+        "teacher": plan.teacher or "none: this is the first release",
+        "training_examples": plan.training_examples.data_version,
+        "examples": plan.examples.data_version,
+        **({"delta_version": scores.version, "delta_table_id": scores.table_id} if scores else {}),
+    }
+
+
+def of_candidate(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "teacher": candidate.plan.teacher or "none",
+        "recipe": candidate.recipe,
+        "rows": candidate.inputs[0].rows,
+        "final_loss": candidate.curve[-1]["loss"],
+        "inputs": dg.MetadataValue.md(
+            "\n".join(f"- `{i.relation}` {i.table_id}@{i.version}" for i in candidate.inputs)
+        ),
+    }
+
+
+def of_pair(pair: Pair) -> dict[str, Any]:
+    notes = {action: one.note for action, one in pair.calibrator.actions.items() if one.note}
+    return {
+        "method": pair.calibrator.method,
+        "rows": pair.calibrated_on.rows,
+        "calibration": dg.MetadataValue.json(pair.calibrator.to_json()),
+        **({"thin_evidence": dg.MetadataValue.json(notes)} if notes else {}),
+    }
+
+
+def of_evaluation(judged: Evaluation) -> dict[str, Any]:
+    control = judged.metrics.get("control", {}).get("summary", {})
+    return {
+        "release": judged.release,
+        "rows": judged.metrics["rows"],
+        **{name: value for name, value in judged.metrics["summary"].items() if value is not None},
+        **{f"{name}_without_teacher": value for name, value in control.items() if value is not None},
+        "gate": dg.MetadataValue.md(criteria_table(judged)),
+        **{name.removesuffix(".png"): picture(content) for name, content in judged.pictures.items()},
+    }
+
+
+def of_release(judged: Evaluation, pointer: Pointer) -> dict[str, Any]:
+    return {"production": pointer.production or "nothing", "pointer_version": pointer.version} | of_evaluation(judged)
+
+
+def gate_check(judged: Evaluation) -> dg.AssetCheckResult:
+    """The gate as a blocking check: only a pass lets the release step run."""
+    return dg.AssetCheckResult(
+        check_name="gate",
+        passed=judged.decision.verdict == "pass",
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{judged.decision.verdict}: {judged.decision.reason}",
+        metadata={"verdict": judged.decision.verdict, "criteria": dg.MetadataValue.md(criteria_table(judged))},
+    )
+
+
+def criteria_table(judged: Evaluation) -> str:
+    """Every criterion as a row of a Markdown table."""
+    lines = ["| criterion | status | figure | limit | reason |", "|---|---|---|---|---|"]
+    for criterion in judged.decision.criteria:
+        numbers = ["" if number is None else f"{number:.4g}" for number in (criterion.figure, criterion.limit)]
+        lines.append(f"| {criterion.name} | {criterion.status} | {' | '.join(numbers)} | {criterion.reason} |")
+    return "\n".join(lines)
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -1,0 +1,143 @@
+"""The dbt models as assets: each output carries the Delta table id and version that the build left behind."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
+
+from lakehouse.home import PROJECT, home
+from lakehouse.versions import Pin, pin
+from orchestration.progress import progress
+
+
+class RelationTranslator(DagsterDbtTranslator):
+    """An asset's key is its relation in the lake: `marts/examples_v1` is the table marts.examples_v1."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        name = dbt_resource_props.get("alias") or dbt_resource_props.get("identifier") or dbt_resource_props["name"]
+        return dg.AssetKey([dbt_resource_props["schema"], name])
+
+    def get_code_version(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """A model's SQL together with the project's vars: a changed recipe is a changed model."""
+        sql = dbt_resource_props.get("raw_code", "")
+        return hashlib.sha256((sql + project_vars()).encode()).hexdigest()[:12]
+
+
+def project_vars() -> str:
+    content = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    return json.dumps(content.get("vars", {}), sort_keys=True)
+
+
+def parsed_project() -> DbtProject:
+    """The dbt project with a manifest of target prod, parsed again when a file of the project is newer than it."""
+    project = DbtProject(
+        project_dir=PROJECT,
+        profiles_dir=PROJECT / "profiles",
+        target="prod",
+        # dagster-dbt joins the two; an absolute path stays as it is.
+        target_path=home().dbt / "target",
+    )
+    folders = [PROJECT / folder for folder in ("models", "macros", "tests/dbt")]
+    sources = [PROJECT / "dbt_project.yml", *(path for folder in folders for path in folder.rglob("*"))]
+    newest = max(path.stat().st_mtime for path in sources)
+    if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
+        # Parsing opens no connection, but the profile insists on knowing where the lake is.
+        os.environ.setdefault("SPARK_REMOTE", "sc://localhost")
+        DbtCliResource(project_dir=project).cli(["parse"], target_path=home().dbt / "target").wait()
+    return project
+
+
+PARSED = parsed_project()
+TRANSLATOR = RelationTranslator(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
+VIEWS = {
+    TRANSLATOR.get_asset_key(node)
+    for node in json.loads(PARSED.manifest_path.read_text())["nodes"].values()
+    if node["config"]["materialized"] == "view"
+}
+
+
+@dbt_assets(
+    manifest=PARSED.manifest_path, project=PARSED, dagster_dbt_translator=TRANSLATOR, name="models", pool="lake"
+)
+def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+    """`dbt build` in production; each model's table is pinned as the build left it."""
+    build = dbt.cli(["build"], context=context)
+    finished: set[str] = set()
+    for event in build.stream():
+        if isinstance(event, dg.Output):
+            finished.add(str(event.metadata["unique_id"].value))
+            event = versioned(context, event)
+            progress(f"dbt: {len(finished)} of {len(context.selected_asset_keys)} models built")
+        yield event
+    check_that_no_model_is_missing(build, finished)
+    publish_manifest(build.target_path / "manifest.json")
+
+
+def versioned(context: dg.AssetExecutionContext, output: dg.Output) -> dg.Output:
+    """The same output with its table's id and version; a view has neither and passes as it is."""
+    key = context.asset_key_for_output(output.output_name)
+    if key in VIEWS:
+        return output
+    table = pin(".".join(key.path), home=home())
+    return dg.Output(
+        value=output.value,
+        output_name=output.output_name,
+        metadata={**output.metadata, **pin_metadata(table)},
+        data_version=dg.DataVersion(table.data_version),
+    )
+
+
+def pin_metadata(table: Pin) -> dict[str, Any]:
+    return {
+        "delta_version": table.version,
+        "delta_table_id": table.table_id,
+        "delta_path": dg.MetadataValue.path(table.path),
+    }
+
+
+def pinned_input(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Pin:
+    """The version of an upstream table that its last materialisation recorded: never simply the newest one.
+
+    Raises dg.Failure if the asset was not materialised yet.
+    """
+    event = context.instance.get_latest_materialization_event(key)
+    if event is None or event.asset_materialization is None:
+        raise dg.Failure(f"{key.to_user_string()} has never been materialised; run the job `retrain`, which builds it")
+    metadata = event.asset_materialization.metadata
+    return Pin(
+        relation=".".join(key.path),
+        path=str(metadata["delta_path"].value),
+        table_id=str(metadata["delta_table_id"].value),
+        version=int(str(metadata["delta_version"].value)),
+    )
+
+
+def check_that_no_model_is_missing(build: DbtCliInvocation, finished: set[str]) -> None:
+    """Another process's output on dbt's line can swallow an event: a model that ran unrecorded is a failure."""
+    results = json.loads((build.target_path / "run_results.json").read_text())["results"]
+    missing = {result["unique_id"] for result in results if result["unique_id"].startswith("model.")} - finished
+    if missing:
+        raise dg.Failure(f"dbt built {sorted(missing)} but reported no event for them; run the step again")
+
+
+def publish_manifest(manifest: Path) -> None:
+    """Keep the manifest of the last good production build: dev defers to it, and the ranker reads its feature spec."""
+    target = home().dbt / "prod" / "manifest.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_suffix(".new")
+    shutil.copyfile(manifest, beside)
+    beside.replace(target)

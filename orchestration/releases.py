@@ -1,0 +1,65 @@
+"""The ranker as assets: teacher scores, candidate, calibrated pair, evaluation behind the gate, release."""
+
+from typing import Any
+
+import dagster as dg
+
+from lakehouse.home import home
+from orchestration import metadata, retrain
+from orchestration.calendar import weekly_partitions
+from orchestration.history import publish_history, record_decision
+from orchestration.models import pinned_input
+from orchestration.retrain import Candidate, Evaluation, Pair, Plan
+from registry.registry import Registry
+
+WEEKS = weekly_partitions(home())
+EXAMPLES = dg.AssetKey(["marts", "examples_v1"])
+TRAINING_EXAMPLES = dg.AssetKey(["marts", "training_examples"])
+TEACHER_SCORES = dg.AssetKey(["ops", "teacher_scores"])
+RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owners": ["team:ranking"]}
+
+
+@dg.asset(key=TEACHER_SCORES, deps=[TRAINING_EXAMPLES, EXAMPLES], kinds={"torch", "deltalake"}, pool="lake", **RANKER)
+def teacher_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Plan]:
+    """What the release in production thinks of each training example; empty for the first release."""
+    plan = retrain.plan(
+        context.partition_key,
+        training_examples=pinned_input(context, TRAINING_EXAMPLES),
+        examples=pinned_input(context, EXAMPLES),
+        home=home(),
+    )
+    return dg.MaterializeResult(value=plan, metadata=metadata.of_plan(plan))
+
+
+@dg.asset(kinds={"torch"}, ins={"plan": dg.AssetIn(TEACHER_SCORES)}, **RANKER)
+def candidate(plan: Plan) -> dg.MaterializeResult[Candidate]:
+    """A student of production, trained on exactly the pinned version of `training_examples`, and its control."""
+    trained = retrain.train(plan)
+    return dg.MaterializeResult(value=trained, metadata=metadata.of_candidate(trained))
+
+
+@dg.asset(kinds={"torch"}, **RANKER)
+def calibrated_pair(candidate: Candidate) -> dg.MaterializeResult[Pair]:
+    """The next teacher, uncalibrated, and the model to serve with a calibrator fitted on the days after training."""
+    pair = retrain.calibrate_pair(candidate)
+    return dg.MaterializeResult(value=pair, metadata=metadata.of_pair(pair))
+
+
+@dg.asset(kinds={"torch"}, check_specs=[dg.AssetCheckSpec("gate", asset="evaluation", blocking=True)], **RANKER)
+def evaluation(calibrated_pair: Pair) -> dg.MaterializeResult:
+    """The pair judged on the days after calibration, beside production; saved whatever the gate says of it."""
+    registry = Registry(home().releases)
+    judged = retrain.evaluate_pair(calibrated_pair, registry=registry)
+    record_decision(judged, home=home(), registry=registry)
+    return dg.MaterializeResult(
+        value=judged, metadata=metadata.of_evaluation(judged), check_results=[metadata.gate_check(judged)]
+    )
+
+
+@dg.asset(pool="lake", **RANKER)
+def release(context: dg.AssetExecutionContext, evaluation: Evaluation) -> dg.MaterializeResult[None]:
+    """The pair in production. A backfilled week, older than production, is kept and never promoted."""
+    registry = Registry(home().releases)
+    context.log.info(retrain.promote(evaluation, registry=registry))
+    publish_history(registry, home=home())
+    return dg.MaterializeResult(metadata=metadata.of_release(evaluation, registry.pointer()))

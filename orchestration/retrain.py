@@ -1,0 +1,389 @@
+"""One retrain as plain functions: the assets call them one by one, `stillhouse retrain --like` calls `train` alone."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import torch
+
+from decisions.criterion import Criterion, Decision
+from decisions.data_checks import check_training_set
+from decisions.gate import gate
+from lakehouse import ops
+from lakehouse.dataset import Dataset
+from lakehouse.features import feature_spec
+from lakehouse.home import PROJECT, Home
+from lakehouse.session import connect
+from lakehouse.versions import Pin, content_hash, pin, read
+from orchestration.calendar import Windows, midnight, windows
+from orchestration.judging import action_figures, summary, training_figures
+from orchestration.progress import progress
+from ranker import (
+    Calibrator,
+    Examples,
+    FeatureSpec,
+    Fitted,
+    Progress,
+    Ranker,
+    RankerConfig,
+    TrainingConfig,
+    calibrate,
+    evaluate,
+    fit,
+    head_names,
+    loss_curve,
+    reliability_diagram,
+    score,
+)
+from registry import Artifact, Input, Lineage, Registry, code_version, environment
+
+# Half teacher, half labels: .9 locks the model in.
+ALPHA = 0.5
+SEED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a student is made from, exactly: enough to make it again."""
+
+    partition: str
+    dataset: Dataset
+    spec: FeatureSpec
+    training_examples: Pin
+    examples: Pin
+    teacher: str | None
+    teacher_scores: Pin | None
+    alpha: float = ALPHA
+    seed: int = SEED
+
+    @property
+    def windows(self) -> Windows:
+        return windows(self.partition, self.dataset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A student and its control as files, the loss curve, what they were trained from, and what speaks against it."""
+
+    plan: Plan
+    recipe: str
+    student: dict[str, bytes]
+    control: dict[str, bytes] | None
+    curve: list[dict[str, float]]
+    inputs: tuple[Input, ...]
+    checks: list[Criterion]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A candidate as next teacher (uncalibrated) and as the model to serve (with its calibrator)."""
+
+    candidate: Candidate
+    calibrator: Calibrator
+    control_calibrator: Calibrator | None
+    calibrated_on: Input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A saved pair, the gate's decision on it, and the version of the pointer that it was decided on."""
+
+    release: str
+    partition: str
+    decision: Decision
+    pointer_version: int
+    metrics: dict[str, Any]
+    pictures: dict[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of a pinned table as examples, and their line in the lineage."""
+
+    table: pa.Table
+    examples: Examples
+    source: Input
+
+    @classmethod
+    def of(cls, pinned: Pin, plan: Plan, where: pads.Expression) -> "Rows":
+        table = read(pinned, where=where).sort_by(plan.spec.event)
+        if table.num_rows == 0:
+            raise ValueError(f"{pinned.relation} at version {pinned.version} has no row where {where}")
+        examples = Examples.from_arrow(table, spec=plan.spec, actions=plan.dataset.actions)
+        return cls(table=table, examples=examples, source=source_of(pinned, table))
+
+
+def plan(partition: str, *, training_examples: Pin, examples: Pin, home: Home) -> Plan:
+    """The plan of a week: the pinned tables, its teacher (production as of that week), and the teacher's scores."""
+    manifest = json.loads((home.dbt / "prod" / "manifest.json").read_text())
+    registry = Registry(home.releases)
+    made = Plan(
+        partition=partition,
+        dataset=Dataset.load(home.landing),
+        spec=FeatureSpec.from_json(feature_spec(manifest)),
+        training_examples=training_examples,
+        examples=examples,
+        teacher=registry.teacher(before=partition),
+        teacher_scores=None,
+    )
+    if made.teacher is None:
+        return made
+    progress(f"teacher scores: {made.teacher}")
+    return replace(made, teacher_scores=write_teacher_scores(made, registry.load(made.teacher), home=home))
+
+
+def write_teacher_scores(plan: Plan, teacher: Artifact, *, home: Home) -> Pin:
+    """Score the training rows with the teacher, add what ops.teacher_scores lacks, and pin the table."""
+    table = training_rows(plan).table
+    model = Ranker.from_files(dict(teacher.files))
+    scores = score(model, Examples.from_arrow(table, spec=model.spec, actions=model.actions), position="shown")
+    entries = [list(zip(scores.heads, logits, strict=True)) for logits in scores.logits_BH.double().tolist()]
+    ops.append(
+        connect(home),
+        "ops.teacher_scores",
+        pa.table(
+            {
+                "release_id": pa.array([teacher.id] * table.num_rows, pa.string()),
+                "event_id": table[plan.spec.event],
+                "logits": pa.array(entries, pa.map_(pa.string(), pa.float64())),
+            }
+        ),
+        home=home,
+        key=("release_id", "event_id"),
+    )
+    return pin("ops.teacher_scores", home=home)
+
+
+def train(plan: Plan) -> Candidate:
+    """The student, and where there is a teacher its control: the same rows, seed and settings without it."""
+    progress("train: reading the training set")
+    rows = training_rows(plan)
+    inputs, logits_BH = [rows.source], None
+    if plan.teacher is not None:
+        logits_BH, scores = teacher_logits(plan, rows)
+        inputs.append(scores)
+    student = fit_with_progress(plan, rows, teacher_logits_BH=logits_BH, label="train")
+    control = None
+    if plan.teacher is not None:
+        control = fit_with_progress(plan, rows, teacher_logits_BH=None, label="control").model.to_files()
+    figures = training_figures(rows.table, spec=plan.spec, dataset=plan.dataset, windows=plan.windows)
+    return Candidate(
+        plan=plan,
+        recipe=str(rows.table["recipe"][0]),
+        student=student.model.to_files(),
+        control=control,
+        curve=student.curve,
+        inputs=tuple(inputs),
+        checks=check_training_set(figures, actions=plan.dataset.actions, random_slice=plan.dataset.random_slice),
+    )
+
+
+def calibrate_pair(candidate: Candidate) -> Pair:
+    """Fit the calibrators on the days after training."""
+    progress("calibrate")
+    rows = calibration_rows(candidate.plan)
+
+    def fitted(files: dict[str, bytes]) -> Calibrator:
+        return calibrate(score(Ranker.from_files(files), rows.examples, position="shown"), rows.examples)
+
+    return Pair(
+        candidate=candidate,
+        calibrator=fitted(candidate.student),
+        control_calibrator=fitted(candidate.control) if candidate.control else None,
+        calibrated_on=rows.source,
+    )
+
+
+def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
+    """Judge the pair on the days after calibration, beside production and its own control, and save it as a release.
+
+    It is saved whatever the gate says, with the decision in it: a refused candidate can be looked at, and overruled.
+    """
+    progress("evaluate")
+    plan, pointer_version = pair.candidate.plan, registry.pointer().version
+    rows = evaluation_rows(plan)
+    probabilities = calibrated(pair.candidate.student, pair.calibrator, rows, plan)
+    production = of_release(registry.load(plan.teacher), rows, plan) if plan.teacher else None
+    figures = {
+        action: action_figures(
+            action,
+            rows.examples,
+            candidate=probabilities[action],
+            production=production[action] if production else None,
+            seed=plan.seed,
+        )
+        for action in plan.dataset.actions
+    }
+    progress("evaluate: gate")
+    decision = gate(
+        figures,
+        actions=plan.dataset.actions[:1],
+        random_slice=plan.dataset.random_slice,
+        positions=plan.dataset.positions,
+        production=plan.teacher,
+        random_slice_rows=pc.sum(pc.equal(rows.table["traffic"], "random")).as_py(),
+        data=pair.candidate.checks,
+    )
+    report = evaluate(probabilities, rows.examples, before=production, seed=plan.seed)
+    report["summary"] = summary(report, action=plan.dataset.actions[0])
+    if pair.candidate.control is not None and pair.control_calibrator is not None:
+        without = calibrated(pair.candidate.control, pair.control_calibrator, rows, plan)
+        control = evaluate(without, rows.examples, before=production, seed=plan.seed)
+        report["control"] = {"summary": summary(control, action=plan.dataset.actions[0]), "actions": control["actions"]}
+    pictures = {"loss_curve.png": loss_curve(pair.candidate.curve, title="Training loss")} | {
+        f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
+        for action, figures_of in report["actions"].items()
+    }
+    saved = registry.save(
+        {
+            **pair.candidate.student,
+            **pictures,
+            "calibrator.json": as_json(pair.calibrator.to_json()),
+            "metrics.json": as_json(report),
+            "gate.json": as_json(decision.to_json()),
+            "training.json": as_json(settings_of(plan)),
+        },
+        lineage=lineage_of(pair, evaluated_on=rows.source),
+    )
+    return Evaluation(
+        release=saved.id,
+        partition=plan.partition,
+        decision=decision,
+        pointer_version=pointer_version,
+        metrics=report,
+        pictures=pictures,
+    )
+
+
+def promote(judged: Evaluation, *, registry: Registry) -> str:
+    """Put the pair into production, unless a later week is there already; what was done, in words."""
+    live = registry.production()
+    if live is not None and live[:10] > judged.partition:
+        return f"{judged.release} is kept but not promoted: production is {live}, of a later week"
+    registry.promote(judged.release, expected_version=judged.pointer_version, reason=judged.decision.reason)
+    return f"{judged.release} is in production"
+
+
+def training_rows(plan: Plan) -> Rows:
+    """The sampled rows served before the training window ends."""
+    return Rows.of(plan.training_examples, plan, served(plan, None, plan.windows.train_until))
+
+
+def calibration_rows(plan: Plan) -> Rows:
+    """Unsampled rows of the days after training; of a log with a random slice, its users set aside for this."""
+    where = served(plan, plan.windows.train_until, plan.windows.calibrate_until)
+    if plan.dataset.random_slice:
+        where &= (pc.field("traffic") == "random") & (pc.field("user_slice") == "calibrate")
+    return Rows.of(plan.examples, plan, where)
+
+
+def evaluation_rows(plan: Plan) -> Rows:
+    """Unsampled rows of the last days: all policy traffic, and of random traffic the users set aside for this."""
+    where = served(plan, plan.windows.calibrate_until, plan.windows.evaluate_until)
+    where &= (pc.field("traffic") == "policy") | (pc.field("user_slice") == "evaluate")
+    return Rows.of(plan.examples, plan, where)
+
+
+def served(plan: Plan, since: datetime | None, until: datetime) -> pads.Expression:
+    time, unit = pc.field(plan.spec.time), pa.timestamp("us", "UTC")
+    before = time < pa.scalar(until, unit)
+    return before if since is None else before & (time >= pa.scalar(since, unit))
+
+
+def teacher_logits(plan: Plan, rows: Rows) -> tuple[torch.Tensor, Input]:
+    """The teacher's bare logits of `rows` (B, H), read from the pinned scores and joined by example id.
+
+    Raises ValueError if an example has no score.
+    """
+    assert plan.teacher_scores is not None
+    scores = read(plan.teacher_scores, where=pc.field("release_id") == plan.teacher).sort_by("event_id")
+    events = rows.table[plan.spec.event].combine_chunks()
+    found = pc.index_in(events, value_set=scores["event_id"].combine_chunks().cast(events.type))
+    if found.null_count:
+        raise ValueError(
+            f"{plan.teacher_scores.relation} at version {plan.teacher_scores.version} lacks {found.null_count} of "
+            f"{len(events)} examples for {plan.teacher}; materialise teacher_scores again"
+        )
+    used = scores.take(found)
+    logits = used["logits"].combine_chunks()
+    columns = [
+        torch.from_numpy(
+            pc.map_lookup(logits, query_key=head, occurrence="first").to_numpy(zero_copy_only=False).copy()
+        )
+        for head in head_names(plan.dataset.actions)
+    ]
+    return torch.stack(columns, dim=1).float(), source_of(plan.teacher_scores, used)
+
+
+def fit_with_progress(plan: Plan, rows: Rows, *, teacher_logits_BH: torch.Tensor | None, label: str) -> Fitted:
+    def show(now: Progress) -> None:
+        progress(
+            f"{label}: {now.num_seen / now.num_total:.0%} of {now.num_total:,} rows, loss {now.loss:.4f}, "
+            f"{now.examples_per_second:,.0f} rows/s, {now.seconds_left:.0f} s left"
+        )
+
+    return fit(
+        rows.examples,
+        spec=plan.spec,
+        config=RankerConfig(),
+        training=TrainingConfig(),
+        seed=plan.seed,
+        teacher_logits_BH=teacher_logits_BH,
+        alpha=plan.alpha,
+        on_progress=show,
+    )
+
+
+def calibrated(files: dict[str, bytes], calibrator: Calibrator, rows: Rows, plan: Plan) -> dict[str, Any]:
+    """Calibrated p(action) of each row at the position shown, by a model that may know another spec than the plan's."""
+    model = Ranker.from_files(files)
+    examples = Examples.from_arrow(rows.table, spec=model.spec, actions=plan.dataset.actions)
+    return calibrator.apply(score(model, examples, position="shown"))
+
+
+def of_release(artifact: Artifact, rows: Rows, plan: Plan) -> dict[str, Any]:
+    return calibrated(dict(artifact.files), Calibrator.from_json(artifact.json("calibrator.json")), rows, plan)
+
+
+def source_of(pinned: Pin, table: pa.Table) -> Input:
+    return Input(**asdict(pinned), rows=table.num_rows, content_hash=content_hash(table))
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """What a plan holds beside pins and spec, for training.json."""
+    return {"alpha": plan.alpha, "dataset": plan.dataset.to_json()}
+
+
+def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
+    plan = pair.candidate.plan
+    days = [
+        moment.date().isoformat()
+        for moment in (
+            midnight(plan.dataset.first_day),
+            plan.windows.train_until,
+            plan.windows.calibrate_until,
+            plan.windows.evaluate_until,
+        )
+    ]
+    return Lineage(
+        partition=plan.partition,
+        windows={
+            "train": (days[0], days[1]),
+            "calibrate": (days[1], days[2]),
+            "evaluate": (days[2], days[3]),
+        },
+        inputs=(*pair.candidate.inputs, pair.calibrated_on, evaluated_on),
+        recipe=pair.candidate.recipe,
+        teacher=plan.teacher,
+        code_version=code_version(PROJECT),
+        seeds={"training": plan.seed},
+        environment=environment(threads=TrainingConfig().num_threads),
+    )
+
+
+def as_json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

@@ -1,0 +1,99 @@
+"""Runs of the job `retrain` from the command line: in this process, recorded where the Dagster UI finds them."""
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.home import Home
+from orchestration.progress import logger
+from registry.registry import Registry
+
+INSTANCE = Path(__file__).with_name("dagster.yaml")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a week's retrain ended, in words for the terminal; `failed` unless the gate got to decide."""
+
+    text: str
+    failed: bool
+
+
+def prepare_instance(home: Home) -> None:
+    """Put our instance settings (pools, log level, no telemetry) where Dagster reads them."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(INSTANCE, home.dagster / "dagster.yaml")
+
+
+def latest_partition() -> str:
+    """The newest week that has ended (for a closed log: its last week)."""
+    from orchestration.releases import WEEKS
+
+    partition = WEEKS.get_last_partition_key()
+    if partition is None:
+        raise ValueError("no week of the log has ended yet; see first_day in landing/dataset.json")
+    return partition
+
+
+def run_partition(partition: str, *, home: Home, on_progress: Callable[[str], None]) -> Outcome:
+    """Run `retrain` for one week; what libraries print goes to dagster/runs.log.
+
+    A gate that does not pass ends the run early and is an outcome like any other; a step that raised is a failure.
+    """
+    prepare_instance(home)
+    registry = Registry(home.releases)
+    known = len(registry.journal())
+    with (
+        heard(on_progress),
+        (home.dagster / "runs.log").open("a") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        import dagster as dg
+
+        from orchestration.definitions import defs
+
+        with dg.DagsterInstance.get() as instance:
+            result = defs.resolve_job_def("retrain").execute_in_process(
+                partition_key=partition, instance=instance, raise_on_error=False
+            )
+    new = registry.journal()[known:]
+    verdicts = [entry for entry in new if entry.event == "gate"]
+    if result.success:
+        return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
+    if verdicts:
+        verdict = verdicts[-1]
+        return Outcome(f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}", failed=False)
+    failure = first_error(result)
+    return Outcome(f"{partition}: {failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
+
+
+def first_error(result: object) -> str:
+    """The first line of the step failure that ended a run."""
+    for event in result.all_events:  # type: ignore[attr-defined]
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error.cause is not None:
+                error = error.cause
+            return f"{event.step_key} failed: {error.message.strip().splitlines()[0]}"
+    return "the run failed before a step began"
+
+
+@contextlib.contextmanager
+def heard(on_progress: Callable[[str], None]) -> Iterator[None]:
+    """While inside, what steps say through `orchestration.progress` reaches `on_progress`."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            on_progress(record.getMessage())
+
+    handler = Handler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
