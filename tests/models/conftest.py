@@ -1,0 +1,101 @@
+"""A lake of its own with a tiny world in it, built once by dbt in production; and the project's manifest."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tiny_world import World, make_world
+
+from lakehouse import ops, server
+from lakehouse.home import PROJECT, Home
+from lakehouse.session import connect
+
+DBT = Path(sys.executable).parent / "dbt"
+
+
+def run_dbt(*arguments: str, environment: dict[str, str]) -> None:
+    """Run dbt as a person would; its output is the failure's message."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "SPARK_"))}
+    done = subprocess.run(
+        [DBT, *arguments], cwd=PROJECT, env=inherited | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The manifest of target prod; parsing opens no connection."""
+    folder = tmp_path_factory.mktemp("manifest")
+    places = {
+        "SPARK_REMOTE": "sc://localhost",
+        "DBT_PROFILES_DIR": str(PROJECT / "profiles"),
+        "DBT_TARGET_PATH": str(folder),
+        "DBT_LOG_PATH": str(folder),
+    }
+    run_dbt("parse", "--target", "prod", environment=places)
+    parsed: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return parsed
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A fresh lake with the tiny world in raw.*, after one plain `dbt build` of production, tests included."""
+    home = Home(Path(tmp_path_factory.mktemp("built")).resolve())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILLHOUSE_MEMORY", "1500m")
+        server.ensure(home)
+    try:
+        land(world, home)
+        run_dbt("build", "--target", "prod", environment=server.environment(home))
+        production = home.dbt / "prod"
+        production.mkdir()
+        shutil.copyfile(home.dbt / "target" / "manifest.json", production / "manifest.json")
+        yield home
+    finally:
+        server.stop(home)
+
+
+def land(world: World, home: Home) -> None:
+    """The world's rows as one load of each stream."""
+    spark = connect(home)
+    ops.create_tables(spark)
+    loads = []
+    for stream in ("exposures", "engagements", "users", "items"):
+        rows = getattr(world, stream)
+        numbered = [
+            row
+            | {"load_id": 1, "source_file": f"{stream}/tiny.jsonl", "source_row": number, "payload_hash": str(number)}
+            for number, row in enumerate(rows, start=1)
+        ]
+        ops.append(spark, f"raw.{stream}", pa.Table.from_pylist(numbered), home=home)
+        counts: dict[str, Any] = {
+            "landed": len(rows),
+            "loaded": len(rows),
+            "duplicate": 0,
+            "quarantined": 0,
+            "files": 1,
+        }
+        loads.append({"stream": stream, "load_id": 1} | counts)
+    ops.append(spark, "ops.ingest_loads", pa.Table.from_pylist(loads), home=home)
+
+
+@pytest.fixture
+def query(built: Home) -> Callable[[str], list[dict[str, Any]]]:
+    """Rows of a SQL statement on the built lake."""
+
+    def rows(statement: str) -> list[dict[str, Any]]:
+        return [row.asDict() for row in connect(built).sql(statement).collect()]
+
+    return rows

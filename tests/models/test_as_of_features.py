@@ -1,0 +1,52 @@
+"""Labels and features of a whole build against going through everything that happened, row by row."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from tiny_world import World, expected_labels, known_before, segment_before
+
+from lakehouse.home import PROJECT
+
+pytestmark = pytest.mark.lake
+Query = Callable[[str], list[dict[str, Any]]]
+
+
+def test_examples_are_the_seen_exposures_of_closed_windows_with_their_labels(query: Query, world: World) -> None:
+    rows = query("select event_id, acted from marts.examples")
+    assert {row["event_id"]: row["acted"] for row in rows} == expected_labels(world)
+
+
+def test_every_feature_is_what_was_known_strictly_before(query: Query, world: World) -> None:
+    knobs = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+    exposures = {row["event_id"]: row for row in world.exposures}
+    rows = query("select * from marts.examples")
+    assert len(rows) > 700
+    for row in rows:
+        expected = known_before(
+            world,
+            exposures[row["event_id"]],
+            weight=knobs["click_rate_prior_weight"],
+            start_rate=knobs["click_rate_at_start"],
+        )
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+        assert row["user_segment"] == segment_before(world, exposures[row["event_id"]])
+
+
+def test_every_candidate_of_random_traffic_is_in_the_random_slice(query: Query, world: World) -> None:
+    closed = {row["event_id"][:-2] for row in query("select event_id from marts.examples")}
+    expected = {
+        row["event_id"] for row in world.exposures if row["traffic"] == "random" and row["event_id"][:-2] in closed
+    }
+    assert {row["event_id"] for row in query("select event_id from marts.random_slice")} == expected
+
+
+def test_inside_a_file_rows_with_an_action_come_first_and_the_others_by_draw(query: Query) -> None:
+    rows = query(
+        "select _metadata.file_path as file, _metadata.row_index as place, day, acted, draw from marts.examples_v1"
+    )
+    for file in {row["file"] for row in rows}:
+        order = sorted((row for row in rows if row["file"] == file), key=lambda row: row["place"])
+        keys = [(row["day"], -row["acted"], row["draw"]) for row in order]
+        assert keys == sorted(keys)

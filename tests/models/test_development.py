@@ -1,0 +1,74 @@
+"""Target dev: tables of one's own, production read and never written; and what two recipes keep of the same rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import run_dbt
+
+from lakehouse import server
+from lakehouse.home import Home
+from lakehouse.session import connect
+from lakehouse.versions import pin
+
+pytestmark = pytest.mark.lake
+Query = Callable[[str], list[dict[str, Any]]]
+SAMPLING = ("int_examples_stratified", "training_examples", "sampling_audit")
+
+
+def production_versions(home: Home) -> dict[str, str]:
+    tables = [
+        f"{schema}.{row.tableName}"
+        for schema in ("raw", "ops", "intermediate", "marts", "monitoring")
+        for row in connect(home).sql(f"show tables in {schema}").collect()
+    ]
+    versions = {}
+    for table in tables:
+        if (home.warehouse / f"{table.replace('.', '.db/')}" / "_delta_log").exists():
+            versions[table] = pin(table, home=home).data_version
+    return versions
+
+
+@pytest.fixture(scope="module")
+def developed(built: Home) -> tuple[dict[str, str], dict[str, str]]:
+    """Production's versions before and after somebody tried two recipes in dev, on production's examples."""
+    before = production_versions(built)
+    for user, recipe in (("first", "standard"), ("second", "lean")):
+        environment = server.environment(built) | {"STILLHOUSE_USER": user}
+        run_dbt("build", "--select", *SAMPLING, "--vars", f"recipe: {recipe}", environment=environment)
+    return before, production_versions(built)
+
+
+def test_a_dev_build_touches_no_production_table(developed: tuple[dict[str, str], dict[str, str]]) -> None:
+    before, after = developed
+    assert len(before) > 15
+    assert after == before
+
+
+@pytest.mark.usefixtures("developed")
+def test_dev_reads_production_for_what_it_did_not_build(query: Query) -> None:
+    schemas = {row["namespace"] for row in query("show schemas")}
+    assert {"dev_first_marts", "dev_second_marts"} <= schemas
+    assert "examples_v1" not in {row["tableName"] for row in query("show tables in dev_first_marts")}
+
+
+@pytest.mark.usefixtures("developed")
+def test_the_same_recipe_over_the_same_version_keeps_the_same_rows(query: Query) -> None:
+    difference = query(
+        "(select * from marts.training_examples except all select * from dev_first_marts.training_examples) union all "
+        "(select * from dev_first_marts.training_examples except all select * from marts.training_examples)"
+    )
+    assert difference == []
+
+
+@pytest.mark.usefixtures("developed")
+def test_a_smaller_recipe_keeps_a_subset_and_every_row_with_an_action(query: Query) -> None:
+    standard = {row["event_id"] for row in query("select event_id from marts.training_examples")}
+    lean = {row["event_id"] for row in query("select event_id from dev_second_marts.training_examples")}
+    acted = {
+        row["event_id"]
+        for row in query(
+            "select event_id from marts.examples where acted = 1 and (traffic = 'policy' or user_slice = 'train')"
+        )
+    }
+    assert acted < lean < standard

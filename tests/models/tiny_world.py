@@ -1,0 +1,116 @@
+"""A tiny world whose every feature can be counted by hand: its raw rows, and the plain slow answers."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WINDOW = timedelta(hours=24)
+CATEGORIES = ("art", "cars", "food")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    exposures: list[Row]
+    engagements: list[Row]
+    users: list[Row]
+    items: list[Row]
+
+
+def make_world(*, seed: int = 7, num_requests: int = 400) -> World:
+    """Five days of 12 users and 15 items, three items to a request; every tenth request in random order, with one
+    candidate that was not seen. Attributes change once on the way, often at the very instant of an exposure."""
+    chance = random.Random(seed)
+    exposures: list[Row] = []
+    engagements: list[Row] = []
+    for request in range(num_requests):
+        served_at = START + timedelta(minutes=10) + timedelta(minutes=18 * request)
+        is_random = request % 10 == 0
+        user = f"u{chance.randrange(12)}"
+        for place, item in enumerate(chance.sample(range(15), 3), start=1):
+            seen = not (is_random and place == 3)
+            event = {
+                "event_id": f"e{request}-{place}",
+                "request_id": f"r{request}",
+                "user_id": user,
+                "item_id": f"i{item}",
+            }
+            exposures.append(
+                event
+                | {
+                    "position": place if seen else None,
+                    "surface": "home" if request % 3 else "mail",
+                    "served_at": served_at,
+                    "impressed": seen,
+                    "traffic": "random" if is_random else "policy",
+                    "propensity": 1 / 3 if is_random else None,
+                    "logging_probability": 1.0,
+                    "logging_draw": 0.0,
+                    "features": '{"affinity":0.5}',
+                }
+            )
+            if seen and chance.random() < 0.4:
+                action = chance.choice(("click", "click", "click", "hide"))
+                delay = timedelta(minutes=18) * chance.choice((1, 1, 2, 100))
+                engagements.append(
+                    event | {"event_id": f"{event['event_id']}-a", "action": action, "engaged_at": served_at + delay}
+                )
+    users = [
+        {"user_id": f"u{user}", "updated_at": at, "attributes": f'{{"segment":"{segment}","age":{20 + user}}}'}
+        for user in range(12)
+        for at, segment in ((START, "regular"), (exposures[30 * user]["served_at"], "devoted"))
+    ]
+    items = [
+        {
+            "item_id": f"i{item}",
+            "updated_at": at,
+            "attributes": f'{{"content_type":"{kind}","categories":{categories}}}',
+        }
+        for item in range(15)
+        for at, kind, categories in (
+            (START, "video", f'["{CATEGORIES[item % 3]}","{CATEGORIES[item % 2]}"]'),
+            (exposures[40 * item]["served_at"], "audio", f'["{CATEGORIES[item % 3]}"]'),
+        )
+    ]
+    return World(exposures, engagements, users, items)
+
+
+def known_before(world: World, exposure: Row, *, weight: float, start_rate: float) -> dict[str, float]:
+    """The features of one exposure, each by going through everything that happened and keeping what came before."""
+    served_at = exposure["served_at"]
+    seen = [row for row in world.exposures if row["impressed"]]
+    clicks = [row for row in world.engagements if row["action"] == "click"]
+    day = served_at.replace(hour=0, minute=0)
+    earlier_exposures = sum(row["served_at"] < day for row in seen)
+    earlier_clicks = sum(row["engaged_at"] < day for row in clicks)
+    prior = (earlier_clicks + weight * start_rate) / (earlier_exposures + weight)
+    features: dict[str, float] = {}
+    for entity in ("user", "item"):
+        key = f"{entity}_id"
+        num_exposures = sum(row[key] == exposure[key] and row["served_at"] < served_at for row in seen)
+        num_clicks = sum(row[key] == exposure[key] and row["engaged_at"] < served_at for row in clicks)
+        features[f"{entity}_exposures"] = num_exposures
+        features[f"{entity}_clicks"] = num_clicks
+        features[f"{entity}_click_rate"] = (num_clicks + weight * prior) / (num_exposures + weight)
+    return features
+
+
+def segment_before(world: World, exposure: Row) -> str:
+    """The user's segment by the last state from before the exposure; a state of its own instant is not yet known."""
+    served_at, user_id = exposure["served_at"], exposure["user_id"]
+    known = sum(row["user_id"] == user_id and row["updated_at"] < served_at for row in world.users)
+    return ("unknown", "regular", "devoted")[known]
+
+
+def expected_labels(world: World) -> dict[str, int]:
+    """`acted` of every seen exposure whose window has closed."""
+    watermark = max(row["served_at"] for row in world.exposures)
+    acted_at = {(row["request_id"], row["item_id"]): row["engaged_at"] for row in world.engagements}
+    never = datetime.max.replace(tzinfo=UTC)
+    return {
+        row["event_id"]: int(acted_at.get((row["request_id"], row["item_id"]), never) < row["served_at"] + WINDOW)
+        for row in world.exposures
+        if row["impressed"] and row["served_at"] + WINDOW <= watermark
+    }
