@@ -51,7 +51,8 @@ def retrain(partition: str | None, like: str | None) -> None:
 @click.option(
     "--build", type=click.Path(path_type=Path), default=Path("build"), help="Where demo.json and demo.html go."
 )
-def demo(data: str, build: Path) -> None:
+@click.option("--retrains", type=click.IntRange(min=1), default=5, show_default=True, help="How many, at most.")
+def demo(data: str, build: Path, retrains: int) -> None:
     """Land a log, retrain over its calendar week by week, and show what was released and why.
 
     Run again, it goes on where it stopped; `make clean-data` starts over.
@@ -61,7 +62,7 @@ def demo(data: str, build: Path) -> None:
     from orchestration.demo_page import page, table
 
     with Waiting() as waiting:
-        rows = run_demo(data, home=home(), on_progress=waiting.say, on_share=waiting.share)
+        rows = run_demo(data, home=home(), retrains=retrains, on_progress=waiting.say, on_share=waiting.share)
     build.mkdir(parents=True, exist_ok=True)
     (build / "demo.json").write_text(json.dumps(rows, indent=2) + "\n")
     (build / "demo.html").write_text(page(rows, data=data, home=home()))

@@ -43,7 +43,7 @@ class Waiting:
         self.bar.update(self.task, description=line)
         step, now = line.partition(":")[0], time.monotonic()
         if not self.console.is_terminal and (step != self.last[0] or now - self.last[1] > LINE_EVERY_S):
-            self.console.print(f"[{now - self.started:5.0f} s] {line}", markup=False, highlight=False)
+            self.console.print(f"[{now - self.started:5.0f} s] {line}", markup=False, highlight=False, soft_wrap=True)
             self.last = (step, now)
 
     def share(self, done: float) -> None:
@@ -52,4 +52,4 @@ class Waiting:
         left = f"about {spent / done * (1 - done) / 60:.0f} min left" if done > 0.05 else ""
         self.bar.update(self.task, completed=done, left=left)
         if left and done < 1 and not self.console.is_terminal:
-            self.console.print(f"[{spent:5.0f} s] {left}", markup=False, highlight=False)
+            self.console.print(f"[{spent:5.0f} s] {left}", markup=False, highlight=False, soft_wrap=True)

@@ -34,7 +34,7 @@ def weekly_partitions(home: Home) -> dg.WeeklyPartitionsDefinition:
     start = monday_of(dataset.first_day)
     end = dataset.last_day and monday_of(dataset.last_day) + timedelta(days=7)
     return dg.WeeklyPartitionsDefinition(
-        start_date=start.isoformat(), end_date=end and end.isoformat(), day_offset=1, timezone="UTC"
+        start_date=start.isoformat(), end_date=end.isoformat() if end else None, day_offset=1, timezone="UTC"
     )
 
 

@@ -12,18 +12,21 @@ from orchestration.calendar import midnight, monday_of, week_end, windows
 from registry import Registry
 from simulator.sources import SOURCES, land
 
-RETRAINS = 5
-
 
 def run_demo(
-    data: str, *, home: Home, on_progress: Callable[[str], None], on_share: Callable[[float], None]
+    data: str,
+    *,
+    home: Home,
+    retrains: int,
+    on_progress: Callable[[str], None],
+    on_share: Callable[[float], None],
 ) -> list[dict[str, Any]]:
     """One row per retrain: release, teacher, rows, figures, verdict and reason. Weeks decided before are not run again.
 
     Raises RuntimeError if a run fails for another reason than the gate's.
     """
     dataset = SOURCES[data].dataset
-    weeks = retrained_weeks(dataset)
+    weeks = retrained_weeks(dataset, retrains=retrains)
     on_progress(f"land: {data}")
     land(data, home, until=week_end(weeks[0]), progress=on_progress)
     on_progress("lake: starting")
@@ -46,16 +49,16 @@ def run_demo(
     return [row_of(registry, week) for week in weeks]
 
 
-def retrained_weeks(dataset: Dataset, *, retrains: int = RETRAINS) -> list[str]:
+def retrained_weeks(dataset: Dataset, *, retrains: int) -> list[str]:
     """The Mondays of the weeks to retrain: evenly spaced, the last one the log's last week.
 
-    The first has trained on at least as many days as it is judged on. A log too short for several gets fewer.
+    The first has trained on at least as many days as it is calibrated on. A log too short for several gets fewer.
     """
     assert dataset.last_day is not None, "a demo's log has an end"
     week, possible = monday_of(dataset.first_day), []
     while week <= dataset.last_day:
         span = windows(week.isoformat(), dataset)
-        if span.train_until - midnight(dataset.first_day) >= timedelta(days=dataset.evaluation_days):
+        if span.train_until - midnight(dataset.first_day) >= timedelta(days=dataset.calibration_days):
             possible.append(week)
         week += timedelta(days=7)
     if not possible:
@@ -70,9 +73,14 @@ def retrained_weeks(dataset: Dataset, *, retrains: int = RETRAINS) -> list[str]:
 
 
 def decided(registry: Registry, week: str) -> str | None:
-    """The release that the gate has decided on for a week, None if there is none yet."""
-    judged = [e.release for e in registry.journal() if e.event == "gate" and e.release and e.release.startswith(week)]
-    return judged[-1] if judged else None
+    """The release that ended a week's retrain: refused by the gate, or promoted. None if the week is not through."""
+    ends = [
+        entry.release
+        for entry in registry.journal()
+        if entry.release and entry.release.startswith(week)
+        if entry.event == "promoted" or (entry.event == "gate" and entry.details["verdict"] != "pass")
+    ]
+    return ends[-1] if ends else None
 
 
 def row_of(registry: Registry, week: str) -> dict[str, Any]:

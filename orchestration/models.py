@@ -21,6 +21,7 @@ from dagster_dbt import (
 
 from lakehouse.home import PROJECT, home
 from lakehouse.versions import Pin, pin
+from lakehouse.watch import kept_up
 from orchestration.progress import progress
 
 
@@ -75,14 +76,16 @@ VIEWS = {
 )
 def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
     """`dbt build` in production; each model's table is pinned as the build left it."""
-    build = dbt.cli(["build"], context=context)
     finished: set[str] = set()
-    for event in build.stream():
-        if isinstance(event, dg.Output):
-            finished.add(str(event.metadata["unique_id"].value))
-            event = versioned(context, event)
-            progress(f"dbt: {len(finished)} of {len(context.selected_asset_keys)} models built")
-        yield event
+    progress("dbt: starting")
+    with kept_up(home()):
+        build = dbt.cli(["build"], context=context)
+        for event in build.stream():
+            if isinstance(event, dg.Output):
+                finished.add(str(event.metadata["unique_id"].value))
+                event = versioned(context, event)
+                progress(f"dbt: {len(finished)} of {len(context.selected_asset_keys)} models built")
+            yield event
     check_that_no_model_is_missing(build, finished)
     publish_manifest(build.target_path / "manifest.json")
 

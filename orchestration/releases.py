@@ -1,5 +1,6 @@
 """The ranker as assets: teacher scores, candidate, calibrated pair, evaluation behind the gate, release."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -46,14 +47,13 @@ def calibrated_pair(candidate: Candidate) -> dg.MaterializeResult[Pair]:
 
 
 @dg.asset(kinds={"torch"}, check_specs=[dg.AssetCheckSpec("gate", asset="evaluation", blocking=True)], **RANKER)
-def evaluation(calibrated_pair: Pair) -> dg.MaterializeResult:
+def evaluation(calibrated_pair: Pair) -> Iterator[dg.Output[Evaluation] | dg.AssetCheckResult]:
     """The pair judged on the days after calibration, beside production; saved whatever the gate says of it."""
     registry = Registry(home().releases)
     judged = retrain.evaluate_pair(calibrated_pair, registry=registry)
     record_decision(judged, home=home(), registry=registry)
-    return dg.MaterializeResult(
-        value=judged, metadata=metadata.of_evaluation(judged), check_results=[metadata.gate_check(judged)]
-    )
+    yield dg.Output(judged, metadata=metadata.of_evaluation(judged))
+    yield metadata.gate_check(judged)
 
 
 @dg.asset(pool="lake", **RANKER)

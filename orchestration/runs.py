@@ -2,15 +2,25 @@
 
 import contextlib
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from filelock import FileLock
 
 from lakehouse.home import Home
 from orchestration.progress import logger
 from registry.registry import Registry
 
+if TYPE_CHECKING:
+    import dagster as dg
+
+# Marks a run with the process that executes it.
+PROCESS = "stillhouse/pid"
 INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
@@ -46,7 +56,9 @@ def run_partition(partition: str, *, home: Home, on_progress: Callable[[str], No
     prepare_instance(home)
     registry = Registry(home.releases)
     known = len(registry.journal())
+    on_progress("waiting for another retrain of this home, if there is one")
     with (
+        FileLock(home.dagster / "retrain.lock"),
         heard(on_progress),
         (home.dagster / "runs.log").open("a") as log,
         contextlib.redirect_stdout(log),
@@ -57,18 +69,34 @@ def run_partition(partition: str, *, home: Home, on_progress: Callable[[str], No
         from orchestration.definitions import defs
 
         with dg.DagsterInstance.get() as instance:
+            close_killed_runs(instance)
             result = defs.resolve_job_def("retrain").execute_in_process(
-                partition_key=partition, instance=instance, raise_on_error=False
+                partition_key=partition, instance=instance, raise_on_error=False, tags={PROCESS: str(os.getpid())}
             )
     new = registry.journal()[known:]
     verdicts = [entry for entry in new if entry.event == "gate"]
     if result.success:
         return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
-    if verdicts:
+    if verdicts and verdicts[-1].details["verdict"] != "pass":
         verdict = verdicts[-1]
         return Outcome(f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}", failed=False)
     failure = first_error(result)
     return Outcome(f"{partition}: {failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
+
+
+def close_killed_runs(instance: "dg.DagsterInstance") -> None:
+    """Report runs whose process is gone as failed, and free the pool slots that they still hold.
+
+    Nobody else does it for runs of the command line: a killed process cannot say that it was killed.
+    """
+    import dagster as dg
+
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(unfinished):
+        process = run.tags.get(PROCESS)
+        if process is not None and (not psutil.pid_exists(int(process)) or int(process) == os.getpid()):
+            instance.report_run_failed(run, "its process was killed; run the week again")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def first_error(result: object) -> str:

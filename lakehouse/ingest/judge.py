@@ -69,11 +69,11 @@ def value_expressions(stream: Stream) -> tuple[dict[str, str], ...]:
     return types, {column.name: _value(column) for column in stream.columns}
 
 
-def fault_expression(stream: Stream, *, clock: str) -> str:
-    """A struct (reason, field) of the first thing wrong with a line, null if nothing is; `clock` is an ISO time."""
+def fault_expression(stream: Stream) -> str:
+    """A struct (reason, field) of the first thing wrong with a line, null if nothing is; `ingested_at` is the clock."""
     branches = " ".join(
         f"when {condition} then named_struct('reason', '{reason}', 'field', {field})"
-        for reason, field, condition in (*_line_faults(), *_key_faults(stream), *_value_faults(stream, clock=clock))
+        for reason, field, condition in (*_line_faults(), *_key_faults(stream), *_value_faults(stream))
     )
     return f"case {branches} end"
 
@@ -104,13 +104,13 @@ def _key_faults(stream: Stream) -> Iterator[tuple[str, str, str]]:
     yield "missing_key", f"{missing}[0]", f"size({missing}) > 0"
 
 
-def _value_faults(stream: Stream, *, clock: str) -> Iterator[tuple[str, str, str]]:
+def _value_faults(stream: Stream) -> Iterator[tuple[str, str, str]]:
     for column in stream.columns:
         field, json_type = f"'{column.name}'", f"type_{column.name}"
         if not column.nullable:
             yield "null_not_allowed", field, f"{json_type} = 'VOID'"
         yield "wrong_type", field, f"{json_type} <> 'VOID' and not ({_right_type(column)})"
-        yield from ((reason, field, condition) for reason, condition in _range_faults(column, clock=clock))
+        yield from ((reason, field, condition) for reason, condition in _range_faults(column))
     if stream.name == "exposures":
         yield "position_missing", "'position'", "impressed and position is null"
         yield "propensity_missing", "'propensity'", "traffic = 'random' and propensity is null"
@@ -132,7 +132,7 @@ def _right_type(column: Column) -> str:
             return f"{json_type} like 'OBJECT<%'"
 
 
-def _range_faults(column: Column, *, clock: str) -> Iterator[tuple[str, str]]:
+def _range_faults(column: Column) -> Iterator[tuple[str, str]]:
     name = column.name
     match column.kind:
         case "string" if column.values:
@@ -141,7 +141,7 @@ def _range_faults(column: Column, *, clock: str) -> Iterator[tuple[str, str]]:
             yield "empty_string", f"trim({name}) = ''"
         case "time":
             yield "not_a_time", f"type_{name} = 'STRING' and {name} is null"
-            yield "time_in_future", f"{name} > timestamp'{clock}' + interval {CLOCK_SLACK_SECONDS} seconds"
+            yield "time_in_future", f"{name} > ingested_at + interval {CLOCK_SLACK_SECONDS} seconds"
             yield "out_of_range", f"{name} < {_EARLIEST}"
         case "integer":
             yield "out_of_range", f"type_{name} = 'BIGINT' and {name} is null"

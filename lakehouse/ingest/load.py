@@ -68,17 +68,15 @@ def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:
 def _load_versions(
     spark: SparkSession, versions: list[FileVersion], *, home: Home, stream: Stream, load_id: int
 ) -> None:
-    clock = versions[0].read_at.isoformat()
-    origin = {"load_id": f"{load_id}L", "ingested_at": f"timestamp'{clock}'"}
     lines = _lines(spark, versions, folder=Ledger(home, stream.name).segments / f"{load_id:010}")
-    rows = _with_fate(_judged(lines, stream=stream, clock=clock), spark=spark, stream=stream, load_id=load_id)
+    rows = _with_fate(_judged(lines, stream=stream), spark=spark, stream=stream, load_id=load_id)
     rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         counts = {(row.fate, row.reason): row.num for row in _counts(rows)}
         names = [column.name for column in stream.columns]
         loaded = rows.where("fate = 'loaded'").sortWithinPartitions("source_file", "source_row")
         _append(
-            _select(loaded, [*names, "payload_hash", "source_file", "source_row"], origin),
+            loaded.select(*names, "payload_hash", "source_file", "source_row", "load_id", "ingested_at"),
             table=stream.table,
             writer=f"ingest {stream.name}",
             load_id=load_id,
@@ -86,7 +84,7 @@ def _load_versions(
         quarantined = rows.where("fate = 'quarantined'").withColumnsRenamed({"payload_hash": "payload_sha256"})
         payload = ["source_file", "source_row", "payload", "payload_length", "payload_sha256", "reason", "field"]
         _append(
-            _select(quarantined, payload, {"stream": f"'{stream.name}'", **origin}),
+            quarantined.select(sf.lit(stream.name).alias("stream"), *payload, "load_id", "ingested_at"),
             table="raw.quarantine",
             writer=f"ingest {stream.name}",
             load_id=load_id,
@@ -103,43 +101,51 @@ def _load_versions(
         sf.lit(sum(version.lines for version in versions)).cast("bigint").alias("landed"),
         *(sf.lit(by_fate[fate]).cast("bigint").alias(fate) for fate in FATES),
         _map(reasons).alias("reasons"),
-        sf.expr(origin["ingested_at"]).alias("ingested_at"),
+        sf.lit(versions[0].read_at).alias("ingested_at"),
     )
     _append(summary, table="ops.ingest_loads", writer=f"ingest {stream.name}", load_id=load_id)
 
 
 def _lines(spark: SparkSession, versions: Iterable[FileVersion], *, folder: Path) -> DataFrame:
-    """source_file, source_row and payload: the exact bytes of each line, without its newline."""
+    """source_file, source_row, load_id, ingested_at and payload: the exact bytes of each line, without its newline.
+
+    What differs from load to load travels in columns: as literals it would make Spark generate and compile the code of
+    the judgement again each time, which costs more than judging some 100,000 lines.
+    """
     segments = [
-        (segment.name, version.path, segment.first_row, segment.lines)
+        (segment.name, version.path, segment.first_row, segment.lines, version.load_id, version.read_at)
         for version in versions
         for segment in version.segments
     ]
-    described = spark.createDataFrame(segments, "segment string, source_file string, first_row bigint, lines bigint")
+    described = spark.createDataFrame(
+        segments,
+        "segment string, source_file string, first_row bigint, lines bigint, load_id bigint, ingested_at timestamp",
+    )
+    origin = ("source_file", "load_id", "ingested_at")
     if not segments:
-        return described.selectExpr("source_file", "first_row as source_row", "cast(segment as binary) as payload")
+        return described.selectExpr(*origin, "first_row as source_row", "cast(segment as binary) as payload")
     content = spark.read.format("binaryFile").load([str(folder / name) for name, *_ in segments])
     # ISO-8859-1 maps every byte to one character and back, so splitting text splits bytes.
     return (
         content.select(sf.element_at(sf.split("path", "/"), -1).alias("segment"), "content")
         .join(sf.broadcast(described), on="segment")
-        .select(
-            "source_file", "first_row", "lines", sf.posexplode(sf.expr(r"split(decode(content, 'ISO-8859-1'), '\n')"))
-        )
+        .select(*origin, "first_row", "lines", sf.posexplode(sf.expr(r"split(decode(content, 'ISO-8859-1'), '\n')")))
         .where("pos < lines")  # what follows the last newline is no line
-        .selectExpr("source_file", "first_row + pos as source_row", "encode(col, 'ISO-8859-1') as payload")
+        .selectExpr(*origin, "first_row + pos as source_row", "encode(col, 'ISO-8859-1') as payload")
     )
 
 
-def _judged(lines: DataFrame, *, stream: Stream, clock: str) -> DataFrame:
+def _judged(lines: DataFrame, *, stream: Stream) -> DataFrame:
     """The columns of the contract, the first fault (null: none), and of faulty lines the payload."""
     for step in (*judge.line_expressions(), *judge.value_expressions(stream)):
         lines = lines.withColumns({name: sf.expr(expression) for name, expression in step.items()})
     prefix = f"substr(payload, 1, {judge.PAYLOAD_PREFIX_BYTES})"
-    return lines.withColumn("fault", sf.expr(judge.fault_expression(stream, clock=clock))).select(
+    return lines.withColumn("fault", sf.expr(judge.fault_expression(stream))).select(
         *(column.name for column in stream.columns),
         "source_file",
         "source_row",
+        "load_id",
+        "ingested_at",
         "payload_hash",
         "payload_length",
         "fault.reason",
@@ -191,10 +197,6 @@ def _with_fate(rows: DataFrame, *, spark: SparkSession, stream: Stream, load_id:
 
 def _counts(rows: DataFrame) -> list[Row]:
     return rows.groupBy("fate", "reason").agg(sf.count("*").alias("num")).collect()
-
-
-def _select(rows: DataFrame, names: Iterable[str], constants: dict[str, str]) -> DataFrame:
-    return rows.select(*names, *(sf.expr(expression).alias(name) for name, expression in constants.items()))
 
 
 def _map(counts: dict[str, int]) -> Column:
