@@ -26,7 +26,7 @@ def action_figures(
     action: str, examples: Examples, *, candidate: Floats, production: Floats | None, seed: int
 ) -> ActionFigures:
     """The figures of one action: by itself, by segment and position, and beside production on the same rows."""
-    labels = examples.label(action)
+    labels, weights = examples.label(action), examples.weights
     groups = {
         f"{segment}={name}": codes.codes == code
         for segment, codes in examples.segments.items()
@@ -44,9 +44,9 @@ def action_figures(
         statistics["log_loss_gain"] = _minus(log_loss_statistic, labels, production, candidate)
         change = 2 * np.abs(candidate - production) / (candidate + production)
         statistics["churn"] = lambda weights_B: float(weights_B @ change / weights_B.sum())
-    found = bootstrap(statistics, users=examples.user.codes, repetitions=REPETITIONS, seed=seed)
+    found = bootstrap(statistics, users=examples.user.codes, weights=weights, repetitions=REPETITIONS, seed=seed)
     interval = {name: _interval(one) for name, one in found.items()}
-    error = calibration_error(labels, candidate, seed=seed)
+    error = calibration_error(labels, candidate, weights=weights, seed=seed)
     by_group = {
         name: SegmentFigures(
             pcoc=interval[name],

@@ -113,6 +113,10 @@ class Rows:
         table = read(pinned, where=where).sort_by(plan.spec.event)
         if table.num_rows == 0:
             raise ValueError(f"{pinned.relation} at version {pinned.version} has no row where {where}")
+        keep = plan.spec.negative_keep_probability
+        if keep is not None and keep not in table.column_names:
+            # Rows that no recipe sampled: what the collector kept is all that was left out.
+            table = table.append_column(keep, table["logging_probability"])
         examples = Examples.from_arrow(table, spec=plan.spec, actions=plan.dataset.actions)
         return cls(table=table, examples=examples, source=source_of(pinned, table))
 

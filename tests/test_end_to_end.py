@@ -1,0 +1,165 @@
+"""The whole loop on MovieLens, as a person runs it: killed three times on the way, finished, and then looked at.
+
+dbt, the trainer and the lake server are each killed with SIGKILL in the middle of a retrain; each time the same command
+is run again. What comes out must be what an undisturbed run gives: every row once, valid releases, the same weights.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lakehouse import server
+from lakehouse.home import Home
+from lakehouse.versions import Pin, pin, read
+from registry import Registry
+
+pytestmark = [pytest.mark.lake, pytest.mark.slow]
+STILLHOUSE = Path(sys.executable).parent / "stillhouse"
+PATIENCE_S = 900
+
+
+class Stillhouse:
+    """The command line on a home of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root / "home")
+        self.build = root / "build"
+        cache = Path.home() / ".cache" / "stillhouse" / "downloads"
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "DBT_", "DAGSTER_"))
+        }
+        self.environment = {"STILLHOUSE_DOWNLOADS": str(cache)} | kept | {"STILLHOUSE_HOME": str(self.home.root)}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [STILLHOUSE, *arguments], env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+
+    def demo(self) -> list[str]:
+        return [str(STILLHOUSE), "demo", "--data", "movielens", "--retrains", "2", "--build", str(self.build)]
+
+    def demo_killed_at(self, moment: str, kill: Callable[[psutil.Process], None]) -> int:
+        """Run the demo until it says `moment`, kill, and wait for the end; its exit code."""
+        with subprocess.Popen(self.demo(), env=self.environment, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stderr is not None
+            said = []
+            for line in running.stderr:
+                said.append(line)
+                if moment in line:
+                    kill(psutil.Process(running.pid))
+                    break
+            else:
+                pytest.fail(f"the demo ended without saying {moment!r}:\n{''.join(said)}")
+            running.stderr.read()
+            return running.wait(timeout=PATIENCE_S)
+
+
+def kill_dbt(demo: psutil.Process) -> None:
+    children = [child for child in demo.children(recursive=True) if "dbt" in " ".join(child.cmdline())]
+    assert children, "no dbt process to kill"
+    for child in children:
+        child.kill()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stillhouse]:
+    """A home whose demo was killed three times and then ran to its end."""
+    stillhouse = Stillhouse(tmp_path_factory.mktemp("end-to-end"))
+
+    def kill_lake(_: psutil.Process) -> None:
+        running = server.status(stillhouse.home)
+        assert running is not None
+        os.kill(running.pid, signal.SIGKILL)
+
+    try:
+        assert stillhouse.demo_killed_at("dbt: 1 of", kill_dbt) == 1
+        assert stillhouse.demo_killed_at("train:", lambda demo: demo.kill()) == -signal.SIGKILL
+        started = time.monotonic()
+        assert stillhouse.demo_killed_at("dbt: 1 of", kill_lake) == 1
+        assert time.monotonic() - started < 300, "a dead lake server was noticed only after the client's ten minutes"
+        done = stillhouse.run(*stillhouse.demo()[1:])
+        assert done.returncode == 0, done.stderr
+        yield stillhouse
+    finally:
+        stillhouse.run("down")
+
+
+@pytest.fixture
+def rows(finished: Stillhouse) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = json.loads((finished.build / "demo.json").read_text())
+    return content
+
+
+def test_two_weeks_were_judged_and_the_second_learnt_from_the_first(rows: list[dict[str, Any]]) -> None:
+    assert [row["verdict"] for row in rows] == ["pass", "pass"]
+    assert rows[0]["teacher"] is None
+    assert rows[1]["teacher"] == rows[0]["release"]
+    assert rows[0]["churn"] is None
+    assert rows[1]["churn"] > 0
+    assert all(row["auc"] > 0.7 for row in rows)
+
+
+def test_every_landed_line_stands_in_raw_once(finished: Stillhouse) -> None:
+    for stream in ("exposures", "engagements", "items", "users"):
+        landed = sum(len(path.read_bytes().splitlines()) for path in (finished.home.landing / stream).rglob("*.jsonl"))
+        table = read(pin(f"raw.{stream}", home=finished.home), columns=["payload_hash"])
+        assert table.num_rows == landed
+        assert len(set(table["payload_hash"].to_pylist())) == landed
+
+
+def test_every_example_and_every_teacher_score_stands_once(finished: Stillhouse) -> None:
+    examples = read(pin("marts.examples_v1", home=finished.home), columns=["event_id"])["event_id"].to_pylist()
+    assert len(examples) == len(set(examples)) > 90_000
+    scores = read(pin("ops.teacher_scores", home=finished.home), columns=["release_id", "event_id"]).to_pylist()
+    assert len(scores) == len({(row["release_id"], row["event_id"]) for row in scores}) > 0
+
+
+def test_each_release_names_its_inputs_exactly_and_they_can_be_read(
+    finished: Stillhouse, rows: list[dict[str, Any]]
+) -> None:
+    registry = Registry(finished.home.releases)
+    for row in rows:
+        for source in registry.load(row["release"]).lineage.inputs:
+            named = Pin(relation=source.relation, path=source.path, table_id=source.table_id, version=source.version)
+            assert read(named, columns=["event_id"]).num_rows >= source.rows > 0
+
+
+def test_the_first_release_trains_to_the_same_weights_after_more_data_has_landed(
+    finished: Stillhouse, rows: list[dict[str, Any]]
+) -> None:
+    again = finished.run("retrain", "--like", rows[0]["release"])
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "the same weights again" in again.stdout
+
+
+def test_a_release_with_a_teacher_trains_to_the_same_weights_too(
+    finished: Stillhouse, rows: list[dict[str, Any]]
+) -> None:
+    again = finished.run("retrain", "--like", rows[1]["release"])
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_decisions_and_releases_are_rows_that_sql_sees(finished: Stillhouse, rows: list[dict[str, Any]]) -> None:
+    query = "select release_id, status from ops.gate_decisions where criterion = 'overall' order by release_id"
+    answer = finished.run("sql", query, "--format", "json")
+    assert [json.loads(line)["release_id"] for line in answer.stdout.splitlines()] == [row["release"] for row in rows]
+    promoted = finished.run("sql", "select count(*) as n from ops.releases where event = 'promoted'", "--format", "csv")
+    assert promoted.stdout.split() == ["n", "2"]
+
+
+def test_production_is_the_second_release_until_it_is_reverted(
+    finished: Stillhouse, rows: list[dict[str, Any]]
+) -> None:
+    assert json.loads(finished.run("production", "--json").stdout)["production"] == rows[1]["release"]
+    assert finished.run("revert", "--because", "a test").returncode == 0
+    assert json.loads(finished.run("production", "--json").stdout)["production"] == rows[0]["release"]
+    assert finished.run("verify", rows[0]["release"]).returncode == 0
