@@ -44,7 +44,11 @@ def env() -> None:
 
     TZ is set to UTC as well: clients turn times into the local zone, and dbt takes them for UTC.
     """
+    from lakehouse import ops
+    from lakehouse.session import connect
+
     server.ensure(home(), progress=_progress)
+    ops.create_tables(connect(home()))
     for name, value in server.environment(home()).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 

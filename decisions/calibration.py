@@ -15,7 +15,7 @@ from decisions.interval import Z_95, Interval
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentFigures:
-    """PCOC of the rows that share a value (`gender=F`), how many of them were acted on, and how many users they have."""
+    """PCOC of the rows that share a value (`gender=F`); how many of them were acted on, and of how many users."""
 
     pcoc: Interval
     positives: int

@@ -131,6 +131,8 @@ def environment(home: Home) -> dict[str, str]:
         "DBT_TARGET_PATH": str(home.dbt / "target"),
         "DBT_LOG_PATH": str(home.dbt / "logs"),
         "DAGSTER_HOME": str(home.dagster),
+        # dbt-spark sets what a server fixes at its start, and pyspark warns of it at every statement.
+        "PYTHONWARNINGS": "ignore:Failed to set spark.sql.catalogImplementation",
         # Clients turn times into the local zone, and dbt takes them for UTC.
         "TZ": "UTC",
         **deferral,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lakehouse.home import Home
 from lakehouse.ingest import scan
 from lakehouse.ingest.ledger import FileVersion, Ledger
@@ -41,7 +42,7 @@ def test_segments_hold_every_byte_and_count_every_line(
         [version], _ = look(home)
     lines = content.split(b"\n")[:-1] if content.endswith(b"\n") or not content else content.split(b"\n")
     assert version.lines == len(lines)
-    rows = []
+    rows: list[str] = []
     for segment in version.segments:
         assert segment.first_row == len(rows) + 1
         here = (home.lake / "segments" / "exposures" / "1" / segment.name).read_bytes()

@@ -1,6 +1,7 @@
 """The landing contract and the page that states it."""
 
 import pytest
+
 from lakehouse.home import PROJECT
 from lakehouse.ingest.judge import REASONS
 from lakehouse.landing import EXPOSURES, STREAMS, Column
@@ -31,7 +32,7 @@ def test_a_range_is_said_in_words() -> None:
 
 
 def test_a_column_that_the_stream_lacks_is_named() -> None:
-    with pytest.raises(ValueError, match="'clicked'.*exposures has the columns"):
+    with pytest.raises(ValueError, match=r"'clicked'.*exposures has the columns"):
         EXPOSURES.column("clicked")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from deltalake import DeltaTable
 from tiny_world import World, expected_labels, known_before, segment_before
 
