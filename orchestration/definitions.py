@@ -3,7 +3,7 @@
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
-from orchestration.models import PARSED, models
+from orchestration.models import DBT, PARSED, models
 from orchestration.raw import landed
 from orchestration.releases import WEEKS, calibrated_pair, candidate, evaluation, release, teacher_scores
 
@@ -19,5 +19,5 @@ defs = dg.Definitions(
     assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release],
     jobs=[retrain_job],
     schedules=[dg.build_schedule_from_partitioned_job(retrain_job, name="weekly", hour_of_day=6)],
-    resources={"dbt": DbtCliResource(project_dir=PARSED, profiles_dir="profiles", target="prod")},
+    resources={"dbt": DbtCliResource(project_dir=PARSED, profiles_dir="profiles", target="prod", dbt_executable=DBT)},
 )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from lakehouse.home import PROJECT, home
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from orchestration.progress import progress
+
+
+# The environment's own dbt, whether or not the environment is activated.
+DBT = str(Path(sys.executable).parent / "dbt")
 
 
 class RelationTranslator(DagsterDbtTranslator):
@@ -58,7 +63,7 @@ def parsed_project() -> DbtProject:
     if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
         # Parsing opens no connection, but the profile insists on knowing where the lake is.
         os.environ.setdefault("SPARK_REMOTE", "sc://localhost")
-        DbtCliResource(project_dir=project).cli(["parse"], target_path=home().dbt / "target").wait()
+        DbtCliResource(project_dir=project, dbt_executable=DBT).cli(["parse"], target_path=home().dbt / "target").wait()
     return project
 
 

@@ -42,7 +42,7 @@ def test_segments_hold_every_byte_and_count_every_line(
         [version], _ = look(home)
     lines = content.split(b"\n")[:-1] if content.endswith(b"\n") or not content else content.split(b"\n")
     assert version.lines == len(lines)
-    rows: list[str] = []
+    rows: list[bytes] = []
     for segment in version.segments:
         assert segment.first_row == len(rows) + 1
         here = (home.lake / "segments" / "exposures" / "1" / segment.name).read_bytes()
