@@ -25,7 +25,6 @@ from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from orchestration.progress import progress
 
-
 # The environment's own dbt, whether or not the environment is activated.
 DBT = str(Path(sys.executable).parent / "dbt")
 

@@ -1,0 +1,45 @@
+"""Two clients at once: dbt builds through Spark Connect while an analyst asks again and again through JDBC."""
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import run_dbt
+
+from lakehouse import server
+from lakehouse.home import Home
+from lakehouse.jars import SPARK_HOME
+
+pytestmark = pytest.mark.lake
+
+
+def ask_until(done: threading.Event, *, url: str, script: Path) -> list["subprocess.CompletedProcess[str]"]:
+    """Run `script` through beeline over and over until `done`; every answer with its exit code."""
+    answers = []
+    while not done.is_set():
+        command = [str(SPARK_HOME / "bin" / "beeline"), "-u", url, "-n", "analyst", "--silent=true", "-f", str(script)]
+        answers.append(subprocess.run(command, capture_output=True, text=True, timeout=300))
+    return answers
+
+
+@pytest.mark.parametrize("target", ["prod", "dev"])
+def test_a_build_and_an_analyst_s_queries_do_not_disturb_each_other(built: Home, target: str, tmp_path: Path) -> None:
+    running = server.ensure(built, jdbc=True)
+    assert running.jdbc_url is not None
+    script = tmp_path / "questions.sql"
+    script.write_text("select count(*) from marts.training_examples;\n" * 20)
+    done, answers = threading.Event(), []
+    analyst = threading.Thread(
+        target=lambda: answers.extend(ask_until(done, url=running.jdbc_url or "", script=script))
+    )
+    analyst.start()
+    try:
+        environment = server.environment(built) | {"STILLHOUSE_USER": "beside"}
+        run_dbt("build", "--target", target, "--select", "+training_examples", environment=environment)
+    finally:
+        done.set()
+        analyst.join()
+    assert answers
+    failed = [answer.stderr for answer in answers if answer.returncode != 0 or "Error" in answer.stderr]
+    assert failed == []
