@@ -73,26 +73,28 @@ def _load_versions(
     rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     try:
         counts = {(row.fate, row.reason): row.num for row in _counts(rows)}
+        by_fate = {fate: sum(num for (its_fate, _), num in counts.items() if its_fate == fate) for fate in FATES}
         names = [column.name for column in stream.columns]
-        loaded = rows.where("fate = 'loaded'").sortWithinPartitions("source_file", "source_row")
-        _append(
-            loaded.select(*names, "payload_hash", "source_file", "source_row", "load_id", "ingested_at"),
-            table=stream.table,
-            writer=f"ingest {stream.name}",
-            load_id=load_id,
-        )
-        quarantined = rows.where("fate = 'quarantined'").withColumnsRenamed({"payload_hash": "payload_sha256"})
-        payload = ["source_file", "source_row", "payload", "payload_length", "payload_sha256", "reason", "field"]
-        _append(
-            quarantined.select(sf.lit(stream.name).alias("stream"), *payload, "load_id", "ingested_at"),
-            table="raw.quarantine",
-            writer=f"ingest {stream.name}",
-            load_id=load_id,
-        )
+        if by_fate["loaded"]:
+            loaded = rows.where("fate = 'loaded'").sortWithinPartitions("source_file", "source_row")
+            _append(
+                loaded.select(*names, "payload_hash", "source_file", "source_row", "load_id", "ingested_at"),
+                table=stream.table,
+                writer=f"ingest {stream.name}",
+                load_id=load_id,
+            )
+        if by_fate["quarantined"]:
+            quarantined = rows.where("fate = 'quarantined'").withColumnsRenamed({"payload_hash": "payload_sha256"})
+            payload = ["source_file", "source_row", "payload", "payload_length", "payload_sha256", "reason", "field"]
+            _append(
+                quarantined.select(sf.lit(stream.name).alias("stream"), *payload, "load_id", "ingested_at"),
+                table="raw.quarantine",
+                writer=f"ingest {stream.name}",
+                load_id=load_id,
+            )
     finally:
         rows.unpersist()
 
-    by_fate = {fate: sum(num for (its_fate, _), num in counts.items() if its_fate == fate) for fate in FATES}
     reasons = {reason: num for (fate, reason), num in sorted(counts.items(), key=str) if fate == "quarantined"}
     summary = spark.range(1).select(
         sf.lit(stream.name).alias("stream"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,15 @@ def test_a_build_and_an_analyst_s_queries_do_not_disturb_each_other(built: Home,
     assert running.jdbc_url is not None
     script = tmp_path / "questions.sql"
     script.write_text("select count(*) from marts.training_examples;\n" * 20)
-    done, answers = threading.Event(), []
-    analyst = threading.Thread(
-        target=lambda: answers.extend(ask_until(done, url=running.jdbc_url or "", script=script))
-    )
-    analyst.start()
-    try:
-        environment = server.environment(built) | {"STILLHOUSE_USER": "beside"}
-        run_dbt("build", "--target", target, "--select", "+training_examples", environment=environment)
-    finally:
-        done.set()
-        analyst.join()
+    done = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        analyst = pool.submit(ask_until, done, url=running.jdbc_url, script=script)
+        try:
+            environment = server.environment(built) | {"STILLHOUSE_USER": "beside"}
+            run_dbt("build", "--target", target, "--select", "+training_examples", environment=environment)
+        finally:
+            done.set()
+        answers = analyst.result()
     assert answers
     failed = [answer.stderr for answer in answers if answer.returncode != 0 or "Error" in answer.stderr]
     assert failed == []
