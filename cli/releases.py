@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lakehouse import server
 from lakehouse.home import home
 from registry import Artifact, Registry, ReleaseError
 
@@ -102,6 +103,14 @@ def revert(to: str | None, because: str | None) -> None:
     click.echo(
         f"{moved.production} is in production again (pointer version {moved.version}); {moved.previous} was taken back."
     )
+    if server.status(home()) is None:
+        click.echo(
+            "SQL (ops.releases) will show it after the next retrain: the lake is down, and reverting needs none."
+        )
+    else:
+        from orchestration.history import publish_history
+
+        publish_history(registry, home=home())
 
 
 @click.command()

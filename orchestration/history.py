@@ -2,19 +2,23 @@
 
 import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lakehouse import ops
 from lakehouse.home import Home
 from lakehouse.session import connect
-from orchestration.retrain import Evaluation
+
+if TYPE_CHECKING:
+    # Imports torch, which on-call need not wait for.
+    from orchestration.retrain import Evaluation
 from registry.registry import Registry
 
 TIME = pa.timestamp("us", "UTC")
 
 
-def record_decision(judged: Evaluation, *, home: Home, registry: Registry) -> None:
+def record_decision(judged: "Evaluation", *, home: Home, registry: Registry) -> None:
     """Every criterion of the gate as a row of ops.gate_decisions, and the verdict in the journal; once per release."""
     decision = judged.decision
     registry.record_gate(judged.release, verdict=decision.verdict, reason=decision.reason)
