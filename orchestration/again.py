@@ -8,7 +8,7 @@ from lakehouse.dataset import Dataset
 from lakehouse.home import Home
 from lakehouse.versions import Pin
 from orchestration import retrain
-from orchestration.retrain import Plan
+from orchestration.plan import Plan
 from orchestration.runs import heard
 from ranker import FeatureSpec
 from registry import Artifact, Registry

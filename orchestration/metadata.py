@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.retrain import Candidate, Evaluation, Pair, Plan
+from orchestration.plan import Plan
+from orchestration.retrain import Candidate, Evaluation, Pair
 from registry import Pointer
 
 

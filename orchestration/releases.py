@@ -10,7 +10,8 @@ from orchestration import metadata, retrain
 from orchestration.calendar import weekly_partitions
 from orchestration.history import publish_history, record_decision
 from orchestration.models import pinned_input
-from orchestration.retrain import Candidate, Evaluation, Pair, Plan
+from orchestration.plan import Plan
+from orchestration.retrain import Candidate, Evaluation, Pair
 from registry.registry import Registry
 
 WEEKS = weekly_partitions(home())

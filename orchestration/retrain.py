@@ -1,27 +1,24 @@
 """One retrain as plain functions: the assets call them one by one, `stillhouse retrain --like` calls `train` alone."""
 
 import json
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import torch
 
 from decisions.criterion import Criterion, Decision
 from decisions.data_checks import check_training_set
 from decisions.gate import gate
-from lakehouse import ops
 from lakehouse.dataset import Dataset
 from lakehouse.features import feature_spec
 from lakehouse.home import PROJECT, Home
-from lakehouse.session import connect
-from lakehouse.versions import Pin, content_hash, pin, read
-from orchestration.calendar import Windows, midnight, windows
+from lakehouse.versions import Pin
+from orchestration.calendar import midnight
 from orchestration.judging import action_figures, summary, training_figures
+from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, training_rows
 from orchestration.progress import progress
+from orchestration.teaching import teacher_logits, write_teacher_scores
 from ranker import (
     Calibrator,
     Examples,
@@ -34,35 +31,11 @@ from ranker import (
     calibrate,
     evaluate,
     fit,
-    head_names,
     loss_curve,
     reliability_diagram,
     score,
 )
 from registry import Artifact, Input, Lineage, Registry, code_version, environment
-
-# Half teacher, half labels: .9 locks the model in.
-ALPHA = 0.5
-SEED = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a student is made from, exactly: enough to make it again."""
-
-    partition: str
-    dataset: Dataset
-    spec: FeatureSpec
-    training_examples: Pin
-    examples: Pin
-    teacher: str | None
-    teacher_scores: Pin | None
-    alpha: float = ALPHA
-    seed: int = SEED
-
-    @property
-    def windows(self) -> Windows:
-        return windows(self.partition, self.dataset)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,27 +73,6 @@ class Evaluation:
     pictures: dict[str, bytes]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Rows of a pinned table as examples, and their line in the lineage."""
-
-    table: pa.Table
-    examples: Examples
-    source: Input
-
-    @classmethod
-    def of(cls, pinned: Pin, plan: Plan, where: pads.Expression) -> "Rows":
-        table = read(pinned, where=where).sort_by(plan.spec.event)
-        if table.num_rows == 0:
-            raise ValueError(f"{pinned.relation} at version {pinned.version} has no row where {where}")
-        keep = plan.spec.negative_keep_probability
-        if keep is not None and keep not in table.column_names:
-            # Rows that no recipe sampled: what the collector kept is all that was left out.
-            table = table.append_column(keep, table["logging_probability"])
-        examples = Examples.from_arrow(table, spec=plan.spec, actions=plan.dataset.actions)
-        return cls(table=table, examples=examples, source=source_of(pinned, table))
-
-
 def plan(partition: str, *, training_examples: Pin, examples: Pin, home: Home) -> Plan:
     """The plan of a week: the pinned tables, its teacher (production as of that week), and the teacher's scores."""
     manifest = json.loads((home.dbt / "prod" / "manifest.json").read_text())
@@ -138,28 +90,6 @@ def plan(partition: str, *, training_examples: Pin, examples: Pin, home: Home) -
         return made
     progress(f"teacher scores: {made.teacher}")
     return replace(made, teacher_scores=write_teacher_scores(made, registry.load(made.teacher), home=home))
-
-
-def write_teacher_scores(plan: Plan, teacher: Artifact, *, home: Home) -> Pin:
-    """Score the training rows with the teacher, add what ops.teacher_scores lacks, and pin the table."""
-    table = training_rows(plan).table
-    model = Ranker.from_files(dict(teacher.files))
-    scores = score(model, Examples.from_arrow(table, spec=model.spec, actions=model.actions), position="shown")
-    entries = [list(zip(scores.heads, logits, strict=True)) for logits in scores.logits_BH.double().tolist()]
-    ops.append(
-        connect(home),
-        "ops.teacher_scores",
-        pa.table(
-            {
-                "release_id": pa.array([teacher.id] * table.num_rows, pa.string()),
-                "event_id": table[plan.spec.event],
-                "logits": pa.array(entries, pa.map_(pa.string(), pa.float64())),
-            }
-        ),
-        home=home,
-        key=("release_id", "event_id"),
-    )
-    return pin("ops.teacher_scores", home=home)
 
 
 def train(plan: Plan) -> Candidate:
@@ -272,57 +202,6 @@ def promote(judged: Evaluation, *, registry: Registry) -> str:
     return f"{judged.release} is in production"
 
 
-def training_rows(plan: Plan) -> Rows:
-    """The sampled rows served before the training window ends."""
-    return Rows.of(plan.training_examples, plan, served(plan, None, plan.windows.train_until))
-
-
-def calibration_rows(plan: Plan) -> Rows:
-    """Unsampled rows of the days after training; of a log with a random slice, its users set aside for this."""
-    where = served(plan, plan.windows.train_until, plan.windows.calibrate_until)
-    if plan.dataset.random_slice:
-        where &= (pc.field("traffic") == "random") & (pc.field("user_slice") == "calibrate")
-    return Rows.of(plan.examples, plan, where)
-
-
-def evaluation_rows(plan: Plan) -> Rows:
-    """Unsampled rows of the last days: all policy traffic, and of random traffic the users set aside for this."""
-    where = served(plan, plan.windows.calibrate_until, plan.windows.evaluate_until)
-    where &= (pc.field("traffic") == "policy") | (pc.field("user_slice") == "evaluate")
-    return Rows.of(plan.examples, plan, where)
-
-
-def served(plan: Plan, since: datetime | None, until: datetime) -> pads.Expression:
-    time, unit = pc.field(plan.spec.time), pa.timestamp("us", "UTC")
-    before = time < pa.scalar(until, unit)
-    return before if since is None else before & (time >= pa.scalar(since, unit))
-
-
-def teacher_logits(plan: Plan, rows: Rows) -> tuple[torch.Tensor, Input]:
-    """The teacher's bare logits of `rows` (B, H), read from the pinned scores and joined by example id.
-
-    Raises ValueError if an example has no score.
-    """
-    assert plan.teacher_scores is not None
-    scores = read(plan.teacher_scores, where=pc.field("release_id") == plan.teacher).sort_by("event_id")
-    events = rows.table[plan.spec.event].combine_chunks()
-    found = pc.index_in(events, value_set=scores["event_id"].combine_chunks().cast(events.type))
-    if found.null_count:
-        raise ValueError(
-            f"{plan.teacher_scores.relation} at version {plan.teacher_scores.version} lacks {found.null_count} of "
-            f"{len(events)} examples for {plan.teacher}; materialise teacher_scores again"
-        )
-    used = scores.take(found)
-    logits = used["logits"].combine_chunks()
-    columns = [
-        torch.from_numpy(
-            pc.map_lookup(logits, query_key=head, occurrence="first").to_numpy(zero_copy_only=False).copy()
-        )
-        for head in head_names(plan.dataset.actions)
-    ]
-    return torch.stack(columns, dim=1).float(), source_of(plan.teacher_scores, used)
-
-
 def fit_with_progress(plan: Plan, rows: Rows, *, teacher_logits_BH: torch.Tensor | None, label: str) -> Fitted:
     def show(now: Progress) -> None:
         progress(
@@ -351,10 +230,6 @@ def calibrated(files: dict[str, bytes], calibrator: Calibrator, rows: Rows, plan
 
 def of_release(artifact: Artifact, rows: Rows, plan: Plan) -> dict[str, Any]:
     return calibrated(dict(artifact.files), Calibrator.from_json(artifact.json("calibrator.json")), rows, plan)
-
-
-def source_of(pinned: Pin, table: pa.Table) -> Input:
-    return Input(**asdict(pinned), rows=table.num_rows, content_hash=content_hash(table))
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
