@@ -18,7 +18,8 @@ PAGE = """<!doctype html>
   body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; color: #222; }
   table { border-collapse: collapse; } th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; }
   td.n { text-align: right; font-variant-numeric: tabular-nums; } .pass { color: #176b3a; } .block { color: #a11d1d; }
-  .needs-a-person { color: #8a5a00; } figure { display: inline-block; margin: 0 1rem 1rem 0; } img { max-width: 500px; }
+  .needs-a-person { color: #8a5a00; } figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; }
+  img { max-width: 500px; }
   code { font-size: 13px; }
 </style>
 <h1>Retrains on {{ data }}</h1>

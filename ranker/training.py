@@ -210,7 +210,7 @@ def _train(
     curve: list[dict[str, float]] = []
     epochs: list[dict[str, float]] = []
     best: tuple[float, dict[str, Tensor]] | None = None
-    started, step, num_seen, recent, recent_steps = time.monotonic(), 0, 0, torch.zeros(()), 0
+    started, step, num_seen, recent, recent_rows = time.monotonic(), 0, 0, torch.zeros(()), 0
     for epoch in range(training.epochs):
         model.train()
         for rows in shuffled_batches(len(examples), batch_size=training.batch_size, seed=seed, epoch=epoch):
@@ -234,11 +234,11 @@ def _train(
             loss.backward()
             optimizer.step()
             schedule.step()
-            step, num_seen, recent_steps = step + 1, num_seen + len(rows), recent_steps + 1
-            recent = recent + loss.detach()
+            step, num_seen, recent_rows = step + 1, num_seen + len(rows), recent_rows + len(rows)
+            recent = recent + loss.detach() * len(rows)
             if step % every == 0 or step == num_steps:
-                curve.append({"examples": float(num_seen), "loss": float(recent) / recent_steps})
-                recent, recent_steps = torch.zeros(()), 0
+                curve.append({"examples": float(num_seen), "loss": float(recent) / recent_rows})
+                recent, recent_rows = torch.zeros(()), 0
                 if on_progress is not None:
                     on_progress(_progress(epoch, num_seen, training.epochs * len(examples), started, curve[-1]["loss"]))
         if validation is not None:
