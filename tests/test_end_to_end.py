@@ -55,7 +55,11 @@ class Stillhouse:
             for line in running.stderr:
                 said.append(line)
                 if moment in line:
-                    kill(psutil.Process(running.pid))
+                    try:
+                        kill(psutil.Process(running.pid))
+                    except BaseException:
+                        running.kill()
+                        raise
                     break
             else:
                 pytest.fail(f"the demo ended without saying {moment!r}:\n{''.join(said)}")
@@ -64,10 +68,12 @@ class Stillhouse:
 
 
 def kill_dbt(demo: psutil.Process) -> None:
-    children = [child for child in demo.children(recursive=True) if "dbt" in " ".join(child.cmdline())]
-    assert children, "no dbt process to kill"
-    for child in children:
-        child.kill()
+    """Kill the running `dbt build`; a dbt that has ended, and waits to be collected, is no victim."""
+    running = [child for child in demo.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    builds = [child for child in running if {"dbt", "build"} <= {Path(part).name for part in child.cmdline()}]
+    assert builds, f"no dbt build among {running}"
+    for build in builds:
+        build.kill()
 
 
 @pytest.fixture(scope="module")
