@@ -1,13 +1,14 @@
 """What the Dagster UI shows of each step: numbers, table versions, the teacher, and pictures."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from orchestration.plan import Plan
 from orchestration.retrain import Candidate, Evaluation, Pair
-from registry import Pointer
+from registry import Input, Pointer
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
@@ -26,9 +27,7 @@ def of_candidate(candidate: Candidate) -> dict[str, Any]:
         "recipe": candidate.recipe,
         "rows": candidate.inputs[0].rows,
         "final_loss": candidate.curve[-1]["loss"],
-        "inputs": dg.MetadataValue.md(
-            "\n".join(f"- `{i.relation}` {i.table_id}@{i.version}" for i in candidate.inputs)
-        ),
+        "inputs": inputs_table(candidate.inputs),
     }
 
 
@@ -46,6 +45,8 @@ def of_evaluation(judged: Evaluation) -> dict[str, Any]:
     control = judged.metrics.get("control", {}).get("summary", {})
     return {
         "release": judged.release,
+        "teacher": judged.teacher or "none: this is the first release",
+        "inputs": inputs_table(judged.inputs),
         "rows": judged.metrics["rows"],
         **{name: value for name, value in judged.metrics["summary"].items() if value is not None},
         **{f"{name}_without_teacher": value for name, value in control.items() if value is not None},
@@ -67,6 +68,13 @@ def gate_check(judged: Evaluation) -> dg.AssetCheckResult:
         description=f"{judged.decision.verdict}: {judged.decision.reason}",
         metadata={"verdict": judged.decision.verdict, "criteria": dg.MetadataValue.md(criteria_table(judged))},
     )
+
+
+def inputs_table(inputs: Sequence[Input]) -> dg.MarkdownMetadataValue:
+    """Every table version that was read, as a row of a Markdown table."""
+    lines = ["| relation | table id | version | rows |", "|---|---|---|---|"]
+    lines += [f"| {one.relation} | {one.table_id} | {one.version} | {one.rows:,} |" for one in inputs]
+    return dg.MetadataValue.md("\n".join(lines))
 
 
 def criteria_table(judged: Evaluation) -> str:

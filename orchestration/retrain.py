@@ -71,6 +71,8 @@ class Evaluation:
     pointer_version: int
     metrics: dict[str, Any]
     pictures: dict[str, bytes]
+    teacher: str | None
+    inputs: tuple[Input, ...]
 
 
 def plan(partition: str, *, training_examples: Pin, examples: Pin, home: Home) -> Plan:
@@ -190,6 +192,8 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         pointer_version=pointer_version,
         metrics=report,
         pictures=pictures,
+        teacher=plan.teacher,
+        inputs=saved.lineage.inputs,
     )
 
 

@@ -138,6 +138,8 @@ def test_the_check_lets_only_a_pass_through(world: tuple[Examples, np.ndarray], 
             pointer_version=0,
             metrics={},
             pictures={},
+            teacher=None,
+            inputs=(),
         )
     )
     assert check.passed is passed
