@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.table import Table
-
-from lakehouse.home import PROJECT, Home
+from benchmarks._figures import Figure, report
+from lakehouse.home import Home
 from simulator.simulate import simulate
 
 GOAL_PER_MINUTE = 1_000_000
@@ -34,15 +32,14 @@ def main() -> None:
         num_rows = sum(path.read_bytes().count(b"\n") for path in landed)
         baseline = standard_library_rows_per_minute(landed[0])
     ours = num_rows / minutes
-    figure = {
-        "figure": f"exposures a minute, all files written ({num_rows:,} rows, seed {arguments.seed})",
-        "ours": round(ours),
-        "baseline": round(baseline),
-        "ratio": round(ours / baseline, 2),
-        "goal": f"≥ {GOAL_PER_MINUTE:,}",
-        "holds": ours >= GOAL_PER_MINUTE,
-    }
-    report([figure], PROJECT / "build" / "bench" / "simulate.json")
+    figure = Figure(
+        figure=f"exposures a minute, all files written ({num_rows:,} rows, seed {arguments.seed})",
+        ours=ours,
+        baseline=baseline,
+        goal=f"≥ {GOAL_PER_MINUTE:,}",
+        holds=ours >= GOAL_PER_MINUTE,
+    )
+    report("simulate", [figure])
 
 
 def standard_library_rows_per_minute(path: Path) -> float:
@@ -53,15 +50,6 @@ def standard_library_rows_per_minute(path: Path) -> float:
         for row in rows:
             file.write(json.dumps(row) + "\n")
     return len(rows) / (time.perf_counter() - start) * 60
-
-
-def report(figures: list[dict[str, object]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
-    table = Table(*figures[0])
-    for figure in figures:
-        table.add_row(*(str(value) for value in figure.values()))
-    Console().print(table)
 
 
 if __name__ == "__main__":
