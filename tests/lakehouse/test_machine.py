@@ -84,8 +84,15 @@ def test_a_nearly_full_disk_is_refused_even_for_a_home_that_is_not_there_yet(
 
 
 def test_a_disk_with_room_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 90 * GIB, 10 * GIB))
+    looked_at = []
+
+    def roomy(path: Path) -> Usage:
+        looked_at.append(path)
+        return Usage(100 * GIB, 90 * GIB, 10 * GIB)
+
+    monkeypatch.setattr(shutil, "disk_usage", roomy)
     machine.check_disk(tmp_path)
+    assert looked_at == [tmp_path]
 
 
 def test_java_17_is_found_through_java_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
