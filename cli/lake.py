@@ -46,9 +46,11 @@ def env() -> None:
     """
     from lakehouse import ops
     from lakehouse.session import connect
+    from orchestration.runs import prepare_instance
 
     server.ensure(home(), progress=_progress)
     ops.create_tables(connect(home()))
+    prepare_instance(home())
     for name, value in server.environment(home()).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
