@@ -2,6 +2,7 @@
 # Each brings the environment (.venv) up to date first; that needs the network only when requirements.lock changed.
 
 DATA ?= movielens
+SIDE_BY_SIDE = -n 2 --dist loadgroup --no-loadscope-reorder
 SQL_FOLDERS = $(wildcard models macros tests/dbt)
 PYTHON_FOLDERS = $(wildcard ranker lakehouse registry decisions online simulator orchestration cli benchmarks tests)
 
@@ -18,10 +19,10 @@ ui: environment ## Dagster's web page and daemon on this home
 	@eval "$$(.venv/bin/stillhouse env)" && PATH="$$PWD/.venv/bin:$$PATH" dagster dev -m orchestration.definitions
 
 test: lint ## Everything: style, types, all tests
-	@.venv/bin/pytest
+	@.venv/bin/pytest $(SIDE_BY_SIDE)
 
 test-fast: environment ## The tests that need neither the lake nor minutes
-	@.venv/bin/pytest -m "not lake and not slow" -n 2
+	@.venv/bin/pytest $(SIDE_BY_SIDE) -m "not lake and not slow"
 
 lint: environment ## Style and types of Python and SQL
 	@.venv/bin/ruff check .

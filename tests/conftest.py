@@ -1,5 +1,6 @@
 """Fixtures that more than one room needs: a lake of their own for the tests that talk to Spark."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,32 @@ from lakehouse.home import Home
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+# The lake servers of tests live for minutes: compiling for the long run costs them more than it brings.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
+
+# What takes longest begins first, so that two workers end at about the same time.
+LONGEST = (
+    "tests/test_end_to_end.py",
+    "tests/models",
+    "tests/lakehouse/test_ingest.py",
+    "tests/lakehouse/test_server.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the group of every test: one worker runs a group, so that tests that share a lake share it."""
+    for item in items:
+        path = item.path.relative_to(item.config.rootpath).as_posix()
+        group = next((name for name in LONGEST if path.startswith(name)), path)
+        item.add_marker(
+            pytest.mark.xdist_group("lake_home" if "lake_home" in getattr(item, "fixturenames", ()) else group)
+        )
+    items.sort(
+        key=lambda item: next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+    )
 
 
 @pytest.fixture(scope="session")
