@@ -32,6 +32,8 @@ START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
 # Two processes agree on when a process began to within the clock's rounding.
 SAME_START_S = 2.0
+# A killed JVM counts as dead before the system has closed its sockets.
+PORT_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +89,8 @@ def ensure(home: Home, *, jdbc: bool = False, progress: Callable[[str], None] = 
 
 def status(home: Home) -> Server | None:
     """The server of `home` if it is alive. A state file left by a dead one, or whose pid was reused, counts as none."""
-    try:
-        state = json.loads(_state_file(home).read_text())
-        server = Server(
-            pid=state["pid"],
-            connect_port=state["connect_port"],
-            jdbc_port=state["jdbc_port"],
-            log=Path(state["log"]),
-            started_at=datetime.fromisoformat(state["started_at"]),
-        )
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
-        return None
-    return server if server.is_alive() else None
+    server = _last(home)
+    return server if server and server.is_alive() else None
 
 
 def stop(home: Home) -> bool:
@@ -157,6 +149,7 @@ def _launch(home: Home, *, jdbc: bool) -> Server:
     machine.check_disk(home.root)
     # Each home keeps its ports over restarts, so that an environment exported before one still holds after it.
     preferred = 15002 + zlib.crc32(str(home.root).encode()) % 15000
+    _wait_for_the_ports_of_the_last(home)
     connect_port = _choose_port("STILLHOUSE_CONNECT_PORT", preferred=preferred)
     jdbc_port = _choose_port("STILLHOUSE_JDBC_PORT", preferred=connect_port + 1) if jdbc else None
     values = spark_settings.settings(home, jars=delta_jars(), connect_port=connect_port)
@@ -211,6 +204,15 @@ def _choose_port(variable: str, *, preferred: int) -> int:
     return int(fixed)
 
 
+def _wait_for_the_ports_of_the_last(home: Home) -> None:
+    """Give the ports of a server that was just killed time to close: clients that we did not write know no others."""
+    last = _last(home)
+    ports = [port for port in (last.connect_port, last.jdbc_port) if port] if last else []
+    deadline = time.monotonic() + PORT_TIMEOUT_S
+    while not all(machine.port_is_free(port) for port in ports) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def _wait_until_it_answers(home: Home, server: Server) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _answers(server):
@@ -260,6 +262,21 @@ def _lock(home: Home) -> Iterator[None]:
 
 def _state_file(home: Home) -> Path:
     return home.lake / "server.json"
+
+
+def _last(home: Home) -> Server | None:
+    """The server that the state file names, alive or dead; None without a file that can be read."""
+    try:
+        state = json.loads(_state_file(home).read_text())
+        return Server(
+            pid=state["pid"],
+            connect_port=state["connect_port"],
+            jdbc_port=state["jdbc_port"],
+            log=Path(state["log"]),
+            started_at=datetime.fromisoformat(state["started_at"]),
+        )
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None
 
 
 def _write_state(home: Home, server: Server) -> None:

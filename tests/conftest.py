@@ -26,15 +26,15 @@ LONGEST = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Name the test's group: one worker runs a group, so that tests that share a lake share it."""
+    path = item.path.relative_to(item.config.rootpath).as_posix()
+    group = next((name for name in LONGEST if path.startswith(name)), path)
+    shares_lake = "lake_home" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("lake_home" if shares_lake else group))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of every test: one worker runs a group, so that tests that share a lake share it."""
-    for item in items:
-        path = item.path.relative_to(item.config.rootpath).as_posix()
-        group = next((name for name in LONGEST if path.startswith(name)), path)
-        item.add_marker(
-            pytest.mark.xdist_group("lake_home" if "lake_home" in getattr(item, "fixturenames", ()) else group)
-        )
     items.sort(
         key=lambda item: next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
     )

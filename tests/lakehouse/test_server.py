@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -51,10 +52,10 @@ def listening(pid: int) -> list[tuple[str, int]]:
     return [(each.laddr.ip.removeprefix("::ffff:"), each.laddr.port) for each in sockets]
 
 
-def write_state(home: Home, *, pid: int, started_at: datetime) -> None:
+def write_state(home: Home, *, pid: int, started_at: datetime, port: int = 1) -> None:
     home.lake.mkdir(parents=True)
-    state = server.Server(pid=pid, connect_port=1, jdbc_port=None, log=home.lake / "server.log", started_at=started_at)
-    server._write_state(home, state)
+    log = home.lake / "server.log"
+    server._write_state(home, server.Server(pid=pid, connect_port=port, jdbc_port=None, log=log, started_at=started_at))
 
 
 def test_a_home_without_a_lake_has_no_server(tmp_path: Path) -> None:
@@ -108,6 +109,20 @@ def test_a_taken_port_that_was_asked_for_is_refused(
         monkeypatch.setenv("STILLHOUSE_CONNECT_PORT", str(port))
         with pytest.raises(LakeError, match=rf"STILLHOUSE_CONNECT_PORT is {port}, and that port is taken"):
             server.ensure(Home(tmp_path))
+
+
+def test_a_new_server_waits_for_the_port_that_a_killed_one_still_holds(tmp_path: Path) -> None:
+    # A killed JVM is a zombie some tenths of a second before its sockets close; on another port, dbt would find nobody.
+    home = Home(tmp_path)
+    dying = socket.socket()
+    dying.bind(("127.0.0.1", 0))
+    dying.listen()
+    write_state(home, pid=os.getpid(), started_at=datetime(2026, 1, 1, tzinfo=UTC), port=dying.getsockname()[1])
+    assert server.status(home) is None
+    started = time.monotonic()
+    threading.Timer(0.5, dying.close).start()
+    server._wait_for_the_ports_of_the_last(home)
+    assert 0.4 < time.monotonic() - started < 10
 
 
 @pytest.mark.lake
