@@ -2,7 +2,7 @@
 # Each brings the environment (.venv) up to date first; that needs the network only when requirements.lock changed.
 
 DATA ?= movielens
-SIDE_BY_SIDE = -n 2 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE = -n 2 --dist loadscope --no-loadscope-reorder
 SQL_FOLDERS = $(wildcard models macros tests/dbt)
 PYTHON_FOLDERS = $(wildcard ranker lakehouse registry decisions online simulator orchestration cli benchmarks tests)
 

@@ -44,13 +44,13 @@ def calibration(name: str, pcoc: Interval, *, tolerance: float, harm: float, mar
     between = f"{pcoc.figure:.3f}, between {pcoc.lower_95:.3f} and {pcoc.upper_95:.3f}"
     status: Status
     if proven > log(1 + harm):
-        status, reason = "block", f"{between}: at least {exp(proven) - 1:.0%} off ({harm:.0%} blocks)"
+        status, reason = "block", f"{between}: at least {_share(proven)} off ({harm:.0%} blocks)"
     elif proven > log(1 + tolerance):
-        status, reason = "needs-a-person", f"{between}: at least {exp(proven) - 1:.0%} off ({tolerance:.0%} tolerated)"
+        status, reason = "needs-a-person", f"{between}: at least {_share(proven)} off ({tolerance:.0%} tolerated)"
     elif possible > log(1 + margin):
         status, reason = (
             "needs-a-person",
-            f"{between}: perhaps {exp(possible) - 1:.0%} off (99 %; {margin:.0%} allowed)",
+            f"{between}: perhaps {_share(possible)} off (99 %; {margin:.0%} allowed)",
         )
     else:
         status, reason = "pass", f"{between}: not shown to be off by more than {tolerance:.0%}"
@@ -63,6 +63,15 @@ def calibration(name: str, pcoc: Interval, *, tolerance: float, harm: float, mar
         limit=1 + tolerance,
         reason=reason,
     )
+
+
+def _share(log_ratio: float) -> str:
+    """By how much a ratio is off, in words.
+
+    >>> _share(log(1.25)), _share(800.0)
+    ('25%', 'over a thousandfold')
+    """
+    return f"{exp(log_ratio) - 1:.0%}" if log_ratio < log(1000) else "over a thousandfold"
 
 
 def calibration_by(
@@ -112,10 +121,10 @@ def calibration_by(
     between = f"worst is {worst} with {large[worst].figure:.3f}, between {lower:.3f} and {upper:.3f} over all segments"
     status: Status
     if proven > log(1 + harm):
-        status, reason = "block", f"{between}: at least {exp(proven) - 1:.0%} off ({harm:.0%} blocks){small}"
+        status, reason = "block", f"{between}: at least {_share(proven)} off ({harm:.0%} blocks){small}"
     elif proven > log(1 + tolerance):
         status = "needs-a-person"
-        reason = f"{between}: at least {exp(proven) - 1:.0%} off ({tolerance:.0%} tolerated){small}"
+        reason = f"{between}: at least {_share(proven)} off ({tolerance:.0%} tolerated){small}"
     else:
         status, reason = "pass", f"{between}: none shown to be off by more than {tolerance:.0%}{small}"
     return Criterion(

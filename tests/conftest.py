@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from lakehouse import server
 from lakehouse.home import Home
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 # The lake servers of tests live for minutes: compiling for the long run costs them more than it brings.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
 
-# What takes longest begins first, so that two workers end at about the same time.
-LONGEST = (
+# These share a lake or take longest: each is run by one worker, and begins before the rest.
+TOGETHER = (
     "tests/test_end_to_end.py",
     "tests/models",
     "tests/lakehouse/test_ingest.py",
@@ -26,18 +27,20 @@ LONGEST = (
 )
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Name the test's group: one worker runs a group, so that tests that share a lake share it."""
-    path = item.path.relative_to(item.config.rootpath).as_posix()
-    group = next((name for name in LONGEST if path.startswith(name)), path)
-    shares_lake = "lake_home" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group("lake_home" if shares_lake else group))
+class ByLake(LoadScopeScheduling):
+    """Tests of one file run in one worker, in order; so do those of the folders in TOGETHER."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return ByLake(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(
-        key=lambda item: next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
-    )
+    places = [*TOGETHER, ""]
+    items.sort(key=lambda item: next(i for i, place in enumerate(places) if item.nodeid.startswith(place)))
 
 
 @pytest.fixture(scope="session")
