@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "fetch": Entry("cli.sources", "Land a public log: movielens or open-bandit."),
         "simulate": Entry("cli.sources", "Land a synthetic world whose truth is known."),
         "ingest": Entry("cli.ingest", "Load what has landed into raw.*, each file exactly once."),
+        "backfill": Entry("cli.backfill", "Build days again for rows that landed late, or for a new column."),
     },
     "Releases": {
         "demo": Entry("cli.retrain", "Everything once: land a log, retrain over its calendar, show what came out."),

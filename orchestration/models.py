@@ -75,16 +75,25 @@ VIEWS = {
 }
 
 
+class Days(dg.Config):
+    """Build these days again, and all after them unless `last_day` says otherwise; by default those that changed."""
+
+    first_day: str | None = None
+    last_day: str | None = None
+
+
 @dbt_assets(
     manifest=PARSED.manifest_path, project=PARSED, dagster_dbt_translator=TRANSLATOR, name="models", pool="lake"
 )
-def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Iterator[Any]:
     """`dbt build` in production; each model's table is pinned as the build left it."""
     finished: set[str] = set()
     progress("dbt: starting")
     with kept_up(home()):
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
-        build = dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context)
+        wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}
+        chosen = json.dumps({name: day for name, day in wanted.items() if day})
+        build = dbt.cli(["build", "--exclude-resource-type", "unit_test", "--vars", chosen], context=context)
         for event in build.stream():
             if isinstance(event, dg.Output):
                 finished.add(str(event.metadata["unique_id"].value))
