@@ -1,15 +1,14 @@
 {% macro begin_build() %}
     {#- Decide which days this run builds again, once, and write it down: every model reads it from there. -#}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
-        {%- set builds = builds() -%}
-        {%- do run_query('create schema if not exists ' ~ builds.schema) -%}
-        {%- do run_query(builds_ddl(builds)) -%}
-        {%- do run_query(late_rows_ddl(late_rows())) -%}
+        {%- do run_query('create schema if not exists ' ~ generate_schema_name('monitoring', none)) -%}
+        {%- do run_query(builds_ddl()) -%}
+        {%- do run_query(late_rows_ddl()) -%}
         {%- set found = run_query(
-            "select exposures_load, engagements_load, users_load, items_load, watermark from " ~ builds
+            "select exposures_load, engagements_load, users_load, items_load, watermark from " ~ builds()
             ~ " where event = 'complete' order by at desc limit 1"
         ).rows -%}
         {%- set last = found[0] if found and not flags.FULL_REFRESH else none -%}
-        {%- do run_query('insert into ' ~ builds ~ ' by name ' ~ build_window(last)) -%}
+        {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ build_window(last)) -%}
     {%- endif -%}
 {% endmacro %}

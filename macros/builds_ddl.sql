@@ -1,5 +1,5 @@
-{% macro builds_ddl(relation) -%}
-    create table if not exists {{ relation }} (
+{% macro builds_ddl() -%}
+    create table if not exists {{ builds() }} (
         build_id string comment 'the invocation of dbt',
         event string comment 'started, or complete once every incremental model was built',
         at timestamp comment 'when',

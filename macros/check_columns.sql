@@ -4,7 +4,9 @@
         or cast. New columns have been added at the end by then.
     -#}
     {%- set ours = {} -%}
-    {%- for column in adapter.get_columns_in_relation(source) -%} {%- do ours.update({column.name: column.dtype}) -%} {%- endfor -%}
+    {%- for column in adapter.get_columns_in_relation(source) -%}
+        {%- do ours.update({column.name: column.dtype}) -%}
+    {%- endfor -%}
     {%- for column in adapter.get_columns_in_relation(target) -%}
         {%- if column.name not in ours -%}
             {{ exceptions.raise_compiler_error(

@@ -22,7 +22,7 @@
             {{ keys | join(', ') }},
             {%- for sum in sums %}
             coalesce(sum(if(is_rebuilt, {{ sum }}, 0)) over earlier, 0) as {{ sum }},
-            coalesce(sum({{ sum }}) over trailing, 0) as trailing_{{ sum }},
+            coalesce(sum({{ sum }}) over lately, 0) as trailing_{{ sum }},
             {%- endfor %}
             min(if(is_rebuilt, first_seen_at, null)) over earlier as first_seen_at,
             max(if(is_rebuilt, last_seen_at, null)) over earlier as last_seen_at
@@ -37,9 +37,9 @@
             earlier as (
                 partition by {{ keys | join(', ') }} order by day rows between unbounded preceding and 1 preceding
             ),
-            trailing as (
+            lately as (
                 partition by {{ keys | join(', ') }} order by unix_date(day)
-                range between {{ var('trailing_days') }} preceding and 1 preceding
+                range between {{ var('trailing_days') | int }} preceding and 1 preceding
             )
     ) as recent
     {%- if days['first_day'] is not none %}

@@ -1,4 +1,4 @@
-{% macro late_rows() %}
+{% macro late_rows() -%}
     {#- Where a build counts the landed rows that came too late for it. -#}
-    {{ return(api.Relation.create(schema=generate_schema_name('monitoring', none), identifier='late_row_counts')) }}
-{% endmacro %}
+    {{ generate_schema_name('monitoring', none) }}.late_row_counts
+{%- endmacro %}

@@ -1,5 +1,5 @@
-{% macro late_rows_ddl(relation) -%}
-    create table if not exists {{ relation }} (
+{% macro late_rows_ddl() -%}
+    create table if not exists {{ late_rows() }} (
         build_id string comment 'the build that passed them over',
         at timestamp comment 'when it was complete',
         stream string comment 'exposures, engagements, users or items',

@@ -75,7 +75,14 @@ def run_backfill(first_day: str, *, last_day: str | None, home: Home, on_progres
     return Outcome(f"built again: {first_day} to {last_day or 'the newest day'}", failed=False)
 
 
-def run(job: str, *, home: Home, on_progress: Callable[[str], None], **options: Any) -> str | None:
+def run(
+    job: str,
+    *,
+    home: Home,
+    on_progress: Callable[[str], None],
+    partition_key: str | None = None,
+    run_config: dict[str, Any] | None = None,
+) -> str | None:
     """Run a job in this process and return the first error, None if there was none.
 
     What libraries print goes to dagster/runs.log.
@@ -96,7 +103,11 @@ def run(job: str, *, home: Home, on_progress: Callable[[str], None], **options: 
         with dg.DagsterInstance.get() as instance:
             close_killed_runs(instance)
             result = defs.resolve_job_def(job).execute_in_process(
-                instance=instance, raise_on_error=False, tags={PROCESS: str(os.getpid())}, **options
+                instance=instance,
+                raise_on_error=False,
+                tags={PROCESS: str(os.getpid())},
+                partition_key=partition_key,
+                run_config=run_config,
             )
     return None if result.success else first_error(result)
 

@@ -6,7 +6,12 @@ deliveries as (
 
     select
         *,
-        to_date(served_at) as day
+        to_date(served_at) as day,
+        -- What a second delivery may change is whether the item was seen, and with it the place where it was.
+        struct(
+            request_id, user_id, item_id, surface, served_at, traffic, release_id, propensity, logging_probability,
+            logging_draw, score, features, features_as_of
+        ) as content
     from {{ ref('stg_exposures') }}
     where {{ rebuilt('served_at', days) }}
 
@@ -34,13 +39,12 @@ compared as (
         deliveries.*,
         row_number() over (
             partition by deliveries.event_id
-            order by deliveries.impressed desc, deliveries.load_id asc, deliveries.source_file asc, deliveries.source_row asc
-        ) as delivery_rank,
-        -- What a second delivery may change is whether the item was seen, and with it the place where it was.
-        struct(
-            request_id, user_id, item_id, surface, served_at, traffic, release_id, propensity, logging_probability,
-            logging_draw, score, features, features_as_of
-        ) as content
+            order by
+                deliveries.impressed desc,
+                deliveries.load_id asc,
+                deliveries.source_file asc,
+                deliveries.source_row asc
+        ) as delivery_rank
     from deliveries
     left semi join delivered_again on deliveries.event_id = delivered_again.event_id
 

@@ -71,8 +71,12 @@ carried as (
         engagements.*,
         row_number() over (
             partition by engagements.request_id, engagements.item_id
-            order by engagements.engaged_at asc, engagements.event_id asc, engagements.load_id asc,
-                engagements.source_file asc, engagements.source_row asc
+            order by
+                engagements.engaged_at asc,
+                engagements.event_id asc,
+                engagements.load_id asc,
+                engagements.source_file asc,
+                engagements.source_row asc
         ) as action_rank
     from engagements
     left anti join landed

@@ -1,5 +1,4 @@
 {%- set days = days_of_build() %}
-{%- set recent = var('recent_clicks') - 1 %}
 
 with
 
@@ -17,7 +16,7 @@ clicks as (
         collect_list(struct(engaged_at, event_id, item_id)) over (
             partition by user_id, day
             order by engaged_at asc, event_id asc
-            rows between {{ recent }} preceding and current row
+            rows between {{ var('recent_clicks') | int }} preceding and current row
         ) as recent_clicks
     from {{ ref('int_engagements_deduplicated') }}
     where action = 'click' and {{ rebuilt('day', days) }}
@@ -56,7 +55,7 @@ clicks_through_day as (
             flatten(collect_list(recent_clicks) over (
                 partition by user_id, size(recent_clicks) > 0
                 order by day
-                rows between {{ recent }} preceding and current row
+                rows between {{ var('recent_clicks') | int }} preceding and current row
             )),
             null
         ) as recent_clicks

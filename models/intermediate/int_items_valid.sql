@@ -31,7 +31,7 @@ valid as (
         title,
         updated_at as valid_from,
         coalesce(
-            lead(updated_at) over (partition by item_id order by updated_at), timestamp'9999-12-31 00:00:00'
+            lead(updated_at) over (partition by item_id order by updated_at), timestamp '9999-12-31 00:00:00'
         ) as valid_until
     from ranked
     where delivery_rank = 1

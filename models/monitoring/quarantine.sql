@@ -14,27 +14,9 @@ conflicts as (
 
 ),
 
-engagements as (
-
-    select * from {{ ref('stg_engagements') }}
-
-),
-
-exposures as (
-
-    select * from {{ ref('int_exposures_deduplicated') }}
-
-),
-
--- An action on an exposure that has not landed, and that carries too little to make an example by itself.
 unmatched as (
 
-    select engagements.*
-    from engagements
-    left anti join exposures
-        on
-            engagements.request_id = exposures.request_id
-            and engagements.item_id = exposures.item_id
+    select * from {{ ref('int_engagements_unmatched') }}
 
 ),
 
