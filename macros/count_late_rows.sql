@@ -1,5 +1,6 @@
 {% macro count_late_rows() %}
     {#- Rows that landed since the last complete build and lie before the days that this one built. -#}
+    {%- set layer = generate_schema_name('intermediate', none) -%}
     insert into {{ late_rows() }} by name
     with
 
@@ -45,7 +46,7 @@
             and engaged_at < (select date_add(first_day, {{ attribution_days() }}) from build)
 
         {% for stream, id, totals in [
-            ('users', 'user_id', ref('int_user_totals')), ('items', 'item_id', ref('int_item_totals'))
+            ('users', 'user_id', layer ~ '.int_user_totals'), ('items', 'item_id', layer ~ '.int_item_totals')
         ] %}
         union all
 

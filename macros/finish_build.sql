@@ -13,7 +13,6 @@
             {%- if node.unique_id not in built -%} {%- do missing.append(node.unique_id) -%} {%- endif -%}
         {%- endfor -%}
         {%- if missing == [] and var('backfill_to', none) is none -%}
-            {%- set loads = [] -%}
             {%- do run_query(count_late_rows()) -%}
             {%- do run_query(
                 'insert into ' ~ builds() ~ " by name select * except (event, at), 'complete' as event, now() as at from "
