@@ -77,6 +77,19 @@ def make_world(*, seed: int = 7, num_requests: int = 400) -> World:
     return World(exposures, engagements, users, items)
 
 
+def recent_items_before(world: World, exposure: Row, *, num: int) -> list[str]:
+    """The items that the user clicked last before the exposure, the latest first."""
+    clicks = [
+        row
+        for row in world.engagements
+        if row["action"] == "click"
+        and row["user_id"] == exposure["user_id"]
+        and row["engaged_at"] < exposure["served_at"]
+    ]
+    clicks.sort(key=lambda row: (row["engaged_at"], row["event_id"]), reverse=True)
+    return [row["item_id"] for row in clicks[:num]]
+
+
 def known_before(world: World, exposure: Row, *, weight: float, start_rate: float) -> dict[str, float]:
     """The features of one exposure, each by going through everything that happened and keeping what came before."""
     served_at = exposure["served_at"]
