@@ -10,5 +10,12 @@
         ).rows -%}
         {%- set last = found[0] if found and not flags.FULL_REFRESH else none -%}
         {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ build_window(last)) -%}
+        {%- set days = run_query(
+            "select cast(first_day as string), cast(last_day as string), num_rows from " ~ builds()
+            ~ " where build_id = '" ~ invocation_id ~ "'"
+        ).rows[0] -%}
+        {%- do graph.update({
+            'rebuilt_days': {'first_day': days[0], 'last_day': days[1], 'num_rows': days[2]}
+        }) -%}
     {%- endif -%}
 {% endmacro %}
