@@ -50,7 +50,7 @@ def loads() -> Loads:
     conflicting: set[str] = set()
     exposures: list[tuple[int, Row]] = []
     middle = START + timedelta(days=6)
-    for number, row in enumerate(world.exposures):
+    for number, row in enumerate(dict(row, score=0.25) for row in world.exposures):
         key = row["request_id"], row["item_id"]
         if row["traffic"] == "policy" and key in clicked and number % 9 == 0:
             # Not kept by the collector, but acted upon: the action carries what makes an example.

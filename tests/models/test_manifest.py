@@ -21,6 +21,15 @@ def test_every_model_is_a_view_or_a_delta_table_and_none_overwrites_partitions(m
         assert config.get("incremental_strategy") != "insert_overwrite", model["name"]
 
 
+def test_every_incremental_model_replaces_its_days_or_says_what_else(models: list[dict[str, Any]]) -> None:
+    incremental = [model for model in models if model["config"]["materialized"] == "incremental"]
+    assert len(incremental) > 15
+    for model in incremental:
+        assert model["config"]["incremental_strategy"] == "replace_where", model["name"]
+        predicates = model["config"].get("incremental_predicates")
+        assert ("day" in model["columns"]) != (predicates == ["true"]), model["name"]
+
+
 def test_every_table_keeps_its_versions_for_a_year_without_deletion_vectors(models: list[dict[str, Any]]) -> None:
     for model in models:
         properties = model["config"]["tblproperties"]
