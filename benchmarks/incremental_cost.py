@@ -1,8 +1,8 @@
 """What one more day costs after a long history, against the second day of a log (40 minutes at 100 days).
 
-Raw rows are written straight into raw.*: `--rows` exposures a day, a click on 5 %, 20,000 users, 2,000 items; the history
-is built at once. Both sides build the whole dbt project, models and data tests, with the project's own command; seconds are
-those that dbt reports, without the start of its process. Each side is warmed up by the build before it.
+Raw rows are written straight into raw.*: `--rows` exposures a day, a click on 5 %, 20,000 users, 2,000 items; the
+history is built at once. Both sides build the whole dbt project, models and data tests, with the project's own command;
+seconds are those that dbt reports, without the start of its process. Each side is warmed up by the build before it.
 """
 
 import argparse
