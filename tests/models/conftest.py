@@ -74,8 +74,11 @@ def land(world: World, home: Home, *, load_id: int = 1) -> None:
     loads = []
     for stream in ("exposures", "engagements", "users", "items"):
         rows = getattr(world, stream)
+        # Arrow takes its columns from the first row.
+        every_column = {name: None for row in rows for name in row}
         numbered = [
-            row
+            every_column
+            | row
             | {
                 "load_id": load_id,
                 "source_file": f"{stream}/tiny-{load_id}.jsonl",
