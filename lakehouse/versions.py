@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -82,6 +84,30 @@ def read(pin: Pin, *, columns: Sequence[str] | None = None, where: ds.Expression
 
 def open_dataset(pin: Pin) -> ds.Dataset:
     """The pinned version as an Arrow dataset, for reading in batches. Raises PinError as `read` does."""
+    return _open(pin).to_pyarrow_dataset()
+
+
+def fault(pin: Pin) -> str | None:
+    """Why the pinned version can no longer be read, in words; None if it can. Reads the log, not the data.
+
+    Readable means: the log leads to the version, it belongs to the pinned table, and every data file of it exists.
+    """
+    try:
+        uris = _open(pin).file_uris()
+    except PinError as error:
+        return str(error)
+    missing = sum(not is_there(uri) for uri in uris)
+    if missing:
+        return f"{missing} of {len(uris)} data files of version {pin.version} of {pin.relation} were deleted"
+    return None
+
+
+def is_there(uri: str) -> bool:
+    """Whether a data file exists; delta-rs names local files by path, with what partitions hold escaped or not."""
+    return os.path.exists(uri) or os.path.exists(unquote(uri))
+
+
+def _open(pin: Pin) -> DeltaTable:
     if not Path(pin.path).is_dir():
         raise PinError(f"{pin.relation} is pinned at {pin.path}, which is not there: was the data cleaned or moved?")
     try:
@@ -97,7 +123,7 @@ def open_dataset(pin: Pin) -> ds.Dataset:
             f"version {pin.version} of {pin.relation} belongs to table {found}, and the pin names {pin.table_id}: "
             "the table was dropped and built again since"
         )
-    return table.to_pyarrow_dataset()
+    return table
 
 
 def content_hash(table: pa.Table) -> str:

@@ -20,7 +20,9 @@ from dagster_dbt import (
     dbt_assets,
 )
 
+from lakehouse.guard import check_tables
 from lakehouse.home import PROJECT, home
+from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from orchestration.progress import progress
@@ -83,6 +85,7 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[A
     finished: set[str] = set()
     progress("dbt: starting")
     with kept_up(home()):
+        check_tables(home(), connect(home()))
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         build = dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context)
         for event in build.stream():

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pyspark.sql import SparkSession
 
-from lakehouse import ops, session
+from lakehouse import guard, ops, session
 from lakehouse.errors import LakeError
 from lakehouse.home import Home
 from lakehouse.ingest import load, scan
@@ -68,8 +68,10 @@ class _Lake:
     def spark(self) -> SparkSession:
         with self._lock:
             if self._spark is None:
-                self._spark = session.connect(self.home)
-                ops.create_tables(self._spark)
+                spark = session.connect(self.home)
+                guard.check_tables(self.home, spark)
+                ops.create_tables(spark)
+                self._spark = spark
             return self._spark
 
 
