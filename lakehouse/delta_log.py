@@ -15,7 +15,9 @@ import orjson
 
 COMMIT = re.compile(r"(\d{20})\.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.(?:(?:\d{10}\.\d{10}\.)?parquet|[0-9a-f-]{36}\.(?:json|parquet))")
-Kind = Literal["torn", "torn-checkpoint", "gap", "unregistered", "leftover"]
+# The one column of the version that a repair writes for a moment to get a table into the catalogue.
+PLACEHOLDER = "stillhouse_repair_was_interrupted"
+Kind = Literal["torn", "torn-checkpoint", "gap", "interrupted", "unregistered", "leftover"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,14 @@ def damage(relation: str, table: Path) -> Iterator[Fault]:
         # A power cut can tear several commits at once; the newest whole one then is the table.
         is_last = set(torn).issuperset(later for later in log.commits if later > version)
         yield _torn(relation, log, version, is_last=is_last)
+    if newest not in torn and PLACEHOLDER.encode() in log.commit(newest).read_bytes():
+        yield Fault(
+            kind="interrupted",
+            relation=relation,
+            path=log.table,
+            version=newest,
+            said=f"{relation}: its repair was interrupted at version {newest}; `stillhouse repair {relation}` ends it",
+        )
 
 
 def _gap(relation: str, log: Log, *, first: int, last: int) -> Fault:

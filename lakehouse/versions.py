@@ -93,18 +93,10 @@ def fault(pin: Pin) -> str | None:
     Readable means: the log leads to the version, it belongs to the pinned table, and every data file of it exists.
     """
     try:
-        uris = _open(pin).file_uris()
+        _open(pin)
     except PinError as error:
         return str(error)
-    missing = sum(not is_there(uri) for uri in uris)
-    if missing:
-        return f"{missing} of {len(uris)} data files of version {pin.version} of {pin.relation} were deleted"
     return None
-
-
-def is_there(uri: str) -> bool:
-    """Whether a data file exists; delta-rs names local files by path, with what partitions hold escaped or not."""
-    return os.path.exists(uri) or os.path.exists(unquote(uri))
 
 
 def _open(pin: Pin) -> DeltaTable:
@@ -123,7 +115,18 @@ def _open(pin: Pin) -> DeltaTable:
             f"version {pin.version} of {pin.relation} belongs to table {found}, and the pin names {pin.table_id}: "
             "the table was dropped and built again since"
         )
+    uris = table.file_uris()
+    missing = sum(not _is_there(uri) for uri in uris)
+    if missing:
+        raise PinError(
+            f"version {pin.version} of {pin.relation} lacks {missing} of its {len(uris)} data files: it was vacuumed"
+        )
     return table
+
+
+def _is_there(uri: str) -> bool:
+    """Whether a data file exists; delta-rs names local files by path, with what partitions hold escaped or not."""
+    return os.path.exists(uri) or os.path.exists(unquote(uri))
 
 
 def content_hash(table: pa.Table) -> str:

@@ -22,6 +22,7 @@ from dagster_dbt import (
 
 from lakehouse.guard import check_tables
 from lakehouse.home import PROJECT, home
+from lakehouse.repair import heal
 from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
@@ -85,6 +86,8 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[A
     finished: set[str] = set()
     progress("dbt: starting")
     with kept_up(home()):
+        for done in heal(home(), connect(home())):
+            progress(done)
         check_tables(home(), connect(home()))
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         build = dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context)
