@@ -5,7 +5,7 @@ commit twice to the log of a table that the lake server owns: two more versions 
 that the server's could collide with. Nothing is committed here.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from lakehouse import guard
 from lakehouse.delta_log import Log
 from lakehouse.errors import LakeError, short_error
 from lakehouse.home import Home
-from lakehouse.versions import Pin
+from lakehouse.versions import Pin, data_files
 from lakehouse.writer import writing
 
 
@@ -52,22 +52,34 @@ def vacuum(
     if older_than_days < 0:
         raise ValueError(f"older_than_days is {older_than_days}; it must be 0 or more")
     if dry_run:
-        return _all(home, keep=keep, older_than_days=older_than_days, dry_run=True, leave=leave)
+        return [planned.table for planned in _plan(home, keep=keep, older_than_days=older_than_days, leave=leave)]
     with writing(home, "stillhouse vacuum"):
-        return _all(home, keep=keep, older_than_days=older_than_days, dry_run=False, leave=leave)
+        plan = _plan(home, keep=keep, older_than_days=older_than_days, leave=leave)
+        for planned in plan:
+            for file in planned.files:
+                file.unlink()
+                # Hadoop's own checksum of the file, where it keeps one.
+                file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
+    return [planned.table for planned in plan]
 
 
-def _all(
-    home: Home, *, keep: Collection[Pin], older_than_days: float, dry_run: bool, leave: Collection[Path]
-) -> list[Vacuumed]:
+@dataclass(frozen=True, kw_only=True)
+class _Planned:
+    """What is to be deleted of one table."""
+
+    table: Vacuumed
+    files: frozenset[Path]
+
+
+def _plan(home: Home, *, keep: Collection[Pin], older_than_days: float, leave: Collection[Path]) -> list[_Planned]:
+    """The whole plan, for all tables: what cannot be read stops it before anything is deleted."""
     guard.check_tables(home)
     return [
-        _one(
+        _plan_one(
             relation,
             path,
             keep_versions=sorted({pin.version for pin in keep if _protects(pin, relation=relation, path=path)}),
             older_than_days=older_than_days,
-            dry_run=dry_run,
         )
         for relation, path in guard.tables(home)
         if path not in set(leave)
@@ -90,8 +102,13 @@ def _protects(pin: Pin, *, relation: str, path: Path) -> bool:
         ) from error
 
 
-def _one(relation: str, path: Path, *, keep_versions: list[int], older_than_days: float, dry_run: bool) -> Vacuumed:
-    newest = DeltaTable(path)
+def _plan_one(relation: str, path: Path, *, keep_versions: list[int], older_than_days: float) -> _Planned:
+    try:
+        newest = DeltaTable(path)
+    except DeltaError as error:
+        raise LakeError(
+            f"{relation} at {path} cannot be read ({short_error(error, num_lines=1)}); nothing was deleted"
+        ) from error
     listed = newest.vacuum(
         retention_hours=round(older_than_days * 24),
         enforce_retention_duration=False,
@@ -100,30 +117,26 @@ def _one(relation: str, path: Path, *, keep_versions: list[int], older_than_days
         keep_versions=keep_versions,
     )
     # delta-rs calls this option experimental: hold its list against the files of each kept version once more.
-    needed = _files(newest.file_uris())
+    needed = set(data_files(newest, path))
     for version in keep_versions:
-        needed |= _files(DeltaTable(path, version=version).file_uris())
-    files = {file for name in listed if (file := _file(path, name)) is not None}
+        needed.update(data_files(DeltaTable(path, version=version), path))
+    files = frozenset(file for name in listed if (file := _file(path, name)) is not None)
     if wrong := files & needed:
         raise LakeError(
             f"{relation}: {len(wrong)} files that a kept version needs were listed for deletion, such as "
-            f"{min(wrong)}; nothing of this table was deleted"
+            f"{min(wrong)}; nothing was deleted"
         )
-    sizes = {file: file.stat().st_size for file in files}
+    num_bytes = sum(file.stat().st_size for file in files)
     there = sum(file.stat().st_size for file in path.rglob("*.parquet") if "_delta_log" not in file.parts)
-    if not dry_run:
-        for file in files:
-            file.unlink()
-            # Hadoop's own checksum of the file, where it keeps one.
-            file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
-    return Vacuumed(
+    table = Vacuumed(
         relation=relation,
         path=path,
         kept_versions=tuple(version for version in keep_versions if version != newest.version()),
         num_files=len(files),
-        num_bytes=sum(sizes.values()),
-        kept_bytes=there - sum(sizes.values()),
+        num_bytes=num_bytes,
+        kept_bytes=there - num_bytes,
     )
+    return _Planned(table=table, files=files)
 
 
 def _file(table: Path, name: str) -> Path | None:
@@ -132,8 +145,3 @@ def _file(table: Path, name: str) -> Path | None:
         if path.is_file():
             return None if path.name.startswith((".", "_")) else path
     return None
-
-
-def _files(uris: Iterable[str]) -> set[Path]:
-    """Every path that a URI may mean: partitions stand in it escaped or not."""
-    return {Path(text) for uri in uris for text in (uri, unquote(uri))}

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,18 +114,21 @@ def _open(pin: Pin) -> DeltaTable:
             f"version {pin.version} of {pin.relation} belongs to table {found}, and the pin names {pin.table_id}: "
             "the table was dropped and built again since"
         )
-    uris = table.file_uris()
-    missing = sum(not _is_there(uri) for uri in uris)
-    if missing:
+    files = data_files(table, Path(pin.path))
+    if missing := sum(not file.exists() for file in files):
         raise PinError(
-            f"version {pin.version} of {pin.relation} lacks {missing} of its {len(uris)} data files: it was vacuumed"
+            f"version {pin.version} of {pin.relation} lacks {missing} of its {len(files)} data files: it was vacuumed"
         )
     return table
 
 
-def _is_there(uri: str) -> bool:
-    """Whether a data file exists; delta-rs names local files by path, with what partitions hold escaped or not."""
-    return os.path.exists(uri) or os.path.exists(unquote(uri))
+def data_files(table: DeltaTable, folder: Path) -> list[Path]:
+    """The data files of an open version of the table in `folder`, there or not.
+
+    The log holds their paths with what is special in them escaped, relative to the folder (of a clone: absolute).
+    """
+    paths = pa.table(table.get_add_actions())["path"].to_pylist()
+    return [folder / unquote(path).removeprefix("file:") for path in paths]
 
 
 def content_hash(table: pa.Table) -> str:

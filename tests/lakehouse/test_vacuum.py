@@ -122,6 +122,7 @@ def test_every_table_is_vacuumed_but_those_to_leave(home: Home) -> None:
 
 
 def test_partitions_with_special_characters_keep_their_files(home: Home) -> None:
+    home = Home(home.root / "a home, 100 % ours")
     path = home.warehouse / "ops.db" / "scores"
     path.mkdir(parents=True)
     words = ["a b", "c/d", "e%20f", "g=h", "ü"]
@@ -160,6 +161,8 @@ def test_nothing_is_deleted_while_another_writes_or_a_log_is_damaged(home: Home)
 
 
 def test_a_pinned_version_whose_log_is_there_and_cannot_be_read_stops_it(home: Home) -> None:
+    for number in range(3):
+        replace(home, [number], "intermediate.int_examples")
     pins = [replace(home, [number]) for number in range(3)]
     log = Path(pins[0].path) / "_delta_log"
     DeltaTable(pins[0].path).create_checkpoint()
