@@ -105,7 +105,7 @@ def damage(relation: str, table: Path) -> Iterator[Fault]:
         # A power cut can tear several commits at once; the newest whole one then is the table.
         is_last = set(torn).issuperset(later for later in log.commits if later > version)
         yield _torn(relation, log, version, is_last=is_last)
-    if newest not in torn and PLACEHOLDER.encode() in log.commit(newest).read_bytes():
+    if newest not in torn and _is_placeholder(log.commit(newest)):
         yield Fault(
             kind="interrupted",
             relation=relation,
@@ -160,6 +160,12 @@ def _how_torn(path: Path) -> str:
     except orjson.JSONDecodeError:
         return "cut short or not JSON"
     return "whole" if all(isinstance(action, dict) for action in actions) else "not a list of actions"
+
+
+def _is_placeholder(path: Path) -> bool:
+    """Whether a commit makes the table the placeholder of a repair; the one that ends the repair names it elsewhere."""
+    lines = [line for line in path.read_bytes().splitlines() if PLACEHOLDER.encode() in line]
+    return any(PLACEHOLDER in orjson.loads(line).get("metaData", {}).get("schemaString", "") for line in lines)
 
 
 def _is_whole_checkpoint(log: Log, version: int) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Another client may be between the commit and the registration of a new table right now.
-REGISTERED_WITHIN_S = 2.0
+REGISTERED_WITHIN_S = 5.0
 # The schemas whose tables are made by plain CREATEs, which a folder without a commit stands in the way of.
 OURS = ("raw.", "ops.")
 

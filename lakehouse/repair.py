@@ -92,16 +92,16 @@ def mend_entry(home: Home, relation: str, *, spark: SparkSession, remove: bool) 
 def _register(fault: Fault, spark: SparkSession) -> str:
     """Create the table over its own log, and take it back to the version before: only so is it a managed table.
 
-    `CREATE TABLE … LOCATION` would make it an external one, whose folder outlives a `drop table`; a plain CREATE is
-    refused, because the folder is not empty.
+    `CREATE TABLE … LOCATION` would make it an external one, whose folder outlives a `drop table`; every CREATE without
+    a SELECT is refused, because the folder is not empty.
     """
     schema, _, name = fault.relation.partition(".")
     spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{schema}`")
     # Spark takes no table back to a version that is older than what the table, as it is now, promises to keep.
     spark.sql(
-        f"CREATE OR REPLACE TABLE `{schema}`.`{name}` ({PLACEHOLDER} BOOLEAN) USING delta TBLPROPERTIES ("
+        f"CREATE OR REPLACE TABLE `{schema}`.`{name}` USING delta TBLPROPERTIES ("
         "'delta.logRetentionDuration' = 'interval 36500 days', "
-        "'delta.deletedFileRetentionDuration' = 'interval 36500 days')"
+        f"'delta.deletedFileRetentionDuration' = 'interval 36500 days') AS SELECT true AS {PLACEHOLDER}"
     )
     return _restore(fault.relation, version=Log.of(fault.path).commits[-1] - 1, spark=spark)
 

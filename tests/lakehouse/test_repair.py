@@ -1,6 +1,7 @@
 """Tables that the catalogue lacks are named, registered or removed, and vacuum leaves them alone; on a real lake."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,20 @@ SCHEMA = "repair_test"
 
 
 @pytest.fixture
-def tables(spark: "SparkSession", lake_home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a schema with one table of three versions, `whole`."""
+def tables(spark: "SparkSession", lake_home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a schema with one table of three versions, `whole`; all of it is gone after the test."""
     monkeypatch.setattr(guard, "REGISTERED_WITHIN_S", 0.1)
     spark.sql(f"create schema if not exists {SCHEMA}")
-    spark.sql(f"drop table if exists {SCHEMA}.whole")
     spark.sql(
         f"create table {SCHEMA}.whole (id bigint, word string) using delta partitioned by (word) "
         "comment 'of a test' tblproperties ('delta.enableExpiredLogCleanup' = 'false')"
     )
     for row in ("1, 'a b'", "2, 'c/d'"):
         spark.sql(f"insert into {SCHEMA}.whole values ({row})")
-    return lake_home.warehouse / f"{SCHEMA}.db"
+    yield lake_home.warehouse / f"{SCHEMA}.db"
+    spark.sql(f"drop schema {SCHEMA} cascade")
+    shutil.rmtree(lake_home.warehouse / f"{SCHEMA}.db", ignore_errors=True)
+    shutil.rmtree(lake_home.warehouse / "ops.db" / "half_made", ignore_errors=True)
 
 
 def invoke(*arguments: str) -> Result:
