@@ -42,13 +42,15 @@ def down() -> None:
 def env() -> None:
     """Print what dbt, dagster and pyspark need to find the lake, which is started: eval "$(stillhouse env)"
 
-    TZ is set to UTC as well: clients turn times into the local zone, and dbt takes them for UTC.
+    TZ is set to UTC as well: clients turn times into the local zone, and dbt takes them for UTC. Refused while a table
+    is damaged, for whoever asks for this is about to build.
     """
-    from lakehouse import ops
+    from lakehouse import guard, ops
     from lakehouse.session import connect
     from orchestration.runs import prepare_instance
 
     server.ensure(home(), progress=_progress)
+    guard.check_tables(home(), connect(home()))
     ops.create_tables(connect(home()))
     prepare_instance(home())
     for name, value in server.environment(home()).items():

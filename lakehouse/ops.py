@@ -17,6 +17,8 @@ PROPERTIES: Mapping[str, str] = {
     "delta.logRetentionDuration": "interval 365 days",
     "delta.deletedFileRetentionDuration": "interval 365 days",
     "delta.enableDeletionVectors": "false",
+    # Spark would delete log files after that year, and with them versions that a live release may pin.
+    "delta.enableExpiredLogCleanup": "false",
 }
 
 

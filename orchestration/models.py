@@ -20,7 +20,10 @@ from dagster_dbt import (
     dbt_assets,
 )
 
+from lakehouse.guard import check_tables
 from lakehouse.home import PROJECT, home
+from lakehouse.repair import heal
+from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from orchestration.progress import progress
@@ -90,6 +93,9 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days)
     finished: set[str] = set()
     progress("dbt: starting")
     with kept_up(home()):
+        for done in heal(home(), connect(home())):
+            progress(done)
+        check_tables(home(), connect(home()))
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}
         chosen = json.dumps({name: day for name, day in wanted.items() if day})

@@ -36,6 +36,8 @@ def test_every_table_keeps_its_versions_for_a_year_without_deletion_vectors(mode
         assert properties["delta.logRetentionDuration"] == "interval 365 days", model["name"]
         assert properties["delta.deletedFileRetentionDuration"] == "interval 365 days", model["name"]
         assert properties["delta.enableDeletionVectors"] == "false", model["name"]
+        # Spark would cut the log after a year, and with it versions that releases pin.
+        assert properties["delta.enableExpiredLogCleanup"] == "false", model["name"]
 
 
 def test_no_two_models_share_an_alias(models: list[dict[str, Any]]) -> None:
