@@ -116,7 +116,7 @@ def _launch(home: Home) -> Cluster:
     }
 
     def start(name: str, main_class: str, *arguments: str | int | Path) -> Daemon:
-        command = [SPARK_HOME / "bin" / "spark-class", main_class, "--host", "127.0.0.1", *map(str, arguments)]
+        command = [str(SPARK_HOME / "bin" / "spark-class"), main_class, "--host", "127.0.0.1", *map(str, arguments)]
         return daemon.start(command, environment=environment, folder=folder, log=folder / "logs" / f"{name}.log")
 
     master = start("master", "org.apache.spark.deploy.master.Master", "--port", port, "--webui-port", page_port)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,19 +34,18 @@ class Daemon:
 
     def end(self) -> None:
         """Ask the process to end, and kill it when it does not within half a minute."""
-        if not self.is_alive():
-            return
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except psutil.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_TIMEOUT_S)
+        for signal in (psutil.Process.terminate, psutil.Process.kill):
+            if not self.is_alive():
+                return
+            with suppress(psutil.NoSuchProcess):
+                signal(psutil.Process(self.pid))
+            # Not psutil's own wait: a process whose parent never collects it would keep that waiting for good.
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while self.is_alive() and time.monotonic() < deadline:
+                time.sleep(0.05)
 
 
-def start(command: Sequence[str | Path], *, environment: Mapping[str, str], folder: Path, log: Path) -> Daemon:
+def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Daemon:
     """Start a Spark process in `folder`, detached from this terminal, with all that it says in `log`.
 
     Its environment is ours, without what somebody exported for another Spark and with `environment` on top. The log of

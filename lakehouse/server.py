@@ -7,6 +7,7 @@ server starts when somebody needs it, survives the command that started it, and 
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -128,6 +129,8 @@ def environment(home: Home) -> dict[str, str]:
         "STILLHOUSE_HOME": str(home.root),
         "SPARK_REMOTE": server.remote,
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": token(home),
+        # Spark's own commands (pyspark, beeline) look for Spark beside this Python, and else beside any python3.
+        "PYSPARK_PYTHON": sys.executable,
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_PROFILES_DIR": str(PROJECT / "profiles"),
         "DBT_TARGET_PATH": str(home.dbt / "target"),
