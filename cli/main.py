@@ -25,7 +25,7 @@ class Entry:
 
 SECTIONS: dict[str, dict[str, Entry]] = {
     "The lake (it starts by itself when a command needs it)": {
-        "up": Entry("cli.lake", "Start the lake, with --jdbc also for JDBC clients."),
+        "up": Entry("cli.lake", "Start the lake; --jdbc for JDBC clients, --cluster on Spark workers."),
         "status": Entry("cli.lake", "Say whether the lake runs, since when and where."),
         "down": Entry("cli.lake", "Stop the lake; what it holds stays."),
         "env": Entry("cli.lake", 'Let dbt and others find it: eval "$(stillhouse env)"'),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lakehouse.features import feature_spec
+from lakehouse.ops import TABLES
 from ranker.spec import FeatureSpec
 
 
@@ -66,6 +67,16 @@ def test_every_description_begins_with_the_grain_and_every_column_has_one(models
         assert model["columns"], model["name"]
         for column in model["columns"].values():
             assert column["description"], f"{model['name']}.{column['name']}"
+
+
+def test_tables_that_no_model_builds_are_described_as_the_lake_describes_them(manifest: dict[str, Any]) -> None:
+    described = [source for source in manifest["sources"].values() if source["columns"]]
+    assert {source["name"] for source in described} >= {"quarantine", "gate_decisions", "releases"}
+    for source in described:
+        table = TABLES[f"{source['schema']}.{source['name']}"]
+        assert source["description"] == table.comment
+        columns = {name: column["description"] for name, column in source["columns"].items()}
+        assert columns == {column.name: column.comment for column in table.columns}, table.name
 
 
 def test_every_model_has_an_owner(models: list[dict[str, Any]], manifest: dict[str, Any]) -> None:
