@@ -17,6 +17,7 @@
     tblproperties (
         'delta.logRetentionDuration' = 'interval 365 days',
         'delta.deletedFileRetentionDuration' = 'interval 365 days',
-        'delta.enableDeletionVectors' = 'false'
+        'delta.enableDeletionVectors' = 'false',
+        'delta.enableExpiredLogCleanup' = 'false'
     )
 {%- endmacro %}
