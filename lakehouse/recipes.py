@@ -47,7 +47,7 @@ class Rule:
         )
 
     def to_json(self) -> dict[str, Any]:
-        condition = {"in": list(self.values)} if self.values is not None else {}
+        condition: dict[str, Any] = {"in": list(self.values)} if self.values is not None else {}
         bounds = {"at_least": self.at_least, "below": self.below}
         condition |= {name: bound for name, bound in bounds.items() if bound is not None}
         return {"name": self.name, "column": self.column, **condition, "keep": self.keep}
