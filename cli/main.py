@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "For analysts": {
         "sql": Entry("cli.lake", "Ask the lake a question in SQL."),
+        "advise": Entry("cli.advise", "Say whether a recipe is cheaper as a table or sampled while reading."),
     },
 }
 

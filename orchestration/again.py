@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lakehouse import frozen
 from lakehouse.dataset import Dataset
 from lakehouse.home import Home
+from lakehouse.recipes import Recipe
 from lakehouse.versions import Pin, fault
 from orchestration import retrain
 from orchestration.plan import Plan
@@ -32,11 +33,13 @@ def plan_of(artifact: Artifact, *, home: Home) -> Plan:
     lineage, settings = artifact.lineage, artifact.json("training.json")
     copies = frozen.copies(home, artifact.id)
     pins = {source.relation: readable(pin_of(source), copies) for source in lineage.inputs}
+    recipe = Recipe.from_json(lineage.recipe, settings["recipe"])
     return Plan(
         partition=lineage.partition,
         dataset=Dataset.from_json(settings["dataset"]),
         spec=FeatureSpec.from_json(artifact.json("spec.json")),
-        training_examples=pins["marts.training_examples"],
+        recipe=recipe,
+        sampling=pins["marts.training_examples" if recipe.materialised else "marts.sampling_rates"],
         examples=pins["marts.examples_v1"],
         teacher=lineage.teacher,
         teacher_scores=pins.get("ops.teacher_scores"),
@@ -58,8 +61,10 @@ def train_again(release: str, *, home: Home, on_progress: Callable[[str], None])
     artifact = Registry(home.releases).load(release)
     with heard(on_progress):
         candidate = retrain.train(plan_of(artifact, home=home))
-    expected = {source.relation: source.content_hash for source in artifact.lineage.inputs}
-    changed = [source.relation for source in candidate.inputs if source.content_hash != expected[source.relation]]
+    # What it was trained from comes first in its lineage; the same table may follow once more, with other rows.
+    then = artifact.lineage.inputs[: len(candidate.inputs)]
+    pairs = zip(candidate.inputs, then, strict=True)
+    changed = [now.relation for now, past in pairs if now.content_hash != past.content_hash]
     if changed:
         return Comparison(same=False, text=f"{release}: other rows than then in {', '.join(changed)}")
     recorded = artifact.manifest["teacher.safetensors"].sha256

@@ -48,8 +48,10 @@ def rows_of(plan: Plan) -> dict[Pin, pa.Table]:
     training = training_rows(plan)
     ids: dict[Pin, list[pa.ChunkedArray]] = defaultdict(list)
     for rows in (training, calibration_rows(plan), evaluation_rows(plan)):
-        ids[pin_of(rows.source)].append(rows.table[event])
+        ids[pin_of(rows.sources[0])].append(rows.table[event])
     taken = {pin: read(pin, where=_one_of(event, columns)).sort_by(event) for pin, columns in ids.items()}
+    if not plan.recipe.materialised:
+        taken[plan.sampling] = read(plan.sampling, where=pads.field("recipe") == plan.recipe.name)
     if plan.teacher_scores is not None:
         where = (pads.field("release_id") == plan.teacher) & _one_of("event_id", [training.table[event]])
         taken[plan.teacher_scores] = read(plan.teacher_scores, where=where).sort_by("event_id")
@@ -60,7 +62,7 @@ def on_copies(plan: Plan, copies: Mapping[Pin, Pin]) -> Plan:
     """The same plan, reading frozen copies in place of the pinned versions."""
     return replace(
         plan,
-        training_examples=copies[plan.training_examples],
+        sampling=copies[plan.sampling],
         examples=copies[plan.examples],
         teacher_scores=copies[plan.teacher_scores] if plan.teacher_scores is not None else None,
     )
@@ -69,7 +71,7 @@ def on_copies(plan: Plan, copies: Mapping[Pin, Pin]) -> Plan:
 def check_sources(artifact: Artifact, plan: Plan) -> None:
     """Raises ReleaseError unless the plan reads the very rows that the lineage of the release names."""
     training = training_rows(plan)
-    sources = [training.source, calibration_rows(plan).source, evaluation_rows(plan).source]
+    sources = [*training.sources, *calibration_rows(plan).sources, *evaluation_rows(plan).sources]
     if plan.teacher is not None:
         sources.append(teacher_logits(plan, training)[1])
     found, expected = ({_key(source) for source in inputs} for inputs in (sources, artifact.lineage.inputs))

@@ -1,18 +1,15 @@
 """The dbt models as assets: each output carries the Delta table id and version that the build left behind."""
 
-import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
 from dagster_dbt import (
-    DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
     DbtCliInvocation,
     DbtCliResource,
@@ -27,27 +24,10 @@ from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from orchestration.progress import progress
+from orchestration.translator import RelationTranslator
 
 # The environment's own dbt, whether or not the environment is activated.
 DBT = str(Path(sys.executable).parent / "dbt")
-
-
-class RelationTranslator(DagsterDbtTranslator):
-    """An asset's key is its relation in the lake: `marts/examples_v1` is the table marts.examples_v1."""
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        name = dbt_resource_props.get("alias") or dbt_resource_props.get("identifier") or dbt_resource_props["name"]
-        return dg.AssetKey([dbt_resource_props["schema"], name])
-
-    def get_code_version(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """A model's SQL together with the project's vars: a changed recipe is a changed model."""
-        sql = dbt_resource_props.get("raw_code", "")
-        return hashlib.sha256((sql + project_vars()).encode()).hexdigest()[:12]
-
-
-def project_vars() -> str:
-    content = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-    return json.dumps(content.get("vars", {}), sort_keys=True)
 
 
 def parsed_project() -> DbtProject:

@@ -1,12 +1,12 @@
 with
 
-examples as (
+sampled as (
 
-    select * from {{ ref('int_examples_stratified') }}
+    select * from {{ ref('int_examples_sampled') }}
 
 ),
 
-kept as (
+training_examples as (
 
     select
         event_id,
@@ -58,10 +58,10 @@ kept as (
         stratum,
         keep_probability,
         negative_keep_probability
-    from examples
-    where is_kept
+    from sampled
+    where {{ recipe_is_materialised() }}
 
 )
 
-select * from kept
-{{ in_prefix_order() }}
+select * from training_examples
+{{ in_prefix_order('recipe') }}

@@ -10,6 +10,7 @@ from deltalake import write_deltalake
 
 from lakehouse.dataset import Dataset
 from lakehouse.home import Home
+from lakehouse.recipes import Recipe
 from lakehouse.versions import Pin, pin
 from orchestration.plan import Plan, calibration_rows, evaluation_rows, training_rows
 from orchestration.teaching import teacher_logits
@@ -43,6 +44,7 @@ DATASET = Dataset(
     evaluation_days=7,
     source="",
 )
+RECIPE = Recipe(name="standard", materialised=True, rules=(), otherwise=0.5, random_share=0.0)
 TEACHER = "2026-01-12-00000000"
 WEEKS, ROWS_A_DAY = 4, 10
 
@@ -83,6 +85,7 @@ def build(home: Home, *, seed: int) -> Plan:
     """A new version of the three tables that a release is made from, and the plan that pins them."""
     table = examples(seed=seed)
     sampled = table.append_column("negative_keep_probability", pa.array([0.5] * table.num_rows))
+    sampled = sampled.append_column("recipe", pa.array([RECIPE.name] * table.num_rows))
     scores = pa.table(
         {
             "release_id": [TEACHER] * table.num_rows + ["2026-01-05-11111111"],
@@ -97,7 +100,8 @@ def build(home: Home, *, seed: int) -> Plan:
         partition="2026-01-26",
         dataset=DATASET,
         spec=SPEC,
-        training_examples=write(home, "marts.training_examples", sampled),
+        recipe=RECIPE,
+        sampling=write(home, "marts.training_examples", sampled),
         examples=write(home, "marts.examples_v1", table),
         teacher=TEACHER,
         teacher_scores=write(home, "ops.teacher_scores", scores, partition_by=["release_id"]),
@@ -108,16 +112,16 @@ def inputs_of(plan: Plan) -> tuple[Input, ...]:
     """The rows that the plan takes, as a retrain writes them into the lineage."""
     training = training_rows(plan)
     return (
-        training.source,
+        *training.sources,
         teacher_logits(plan, training)[1],
-        calibration_rows(plan).source,
-        evaluation_rows(plan).source,
+        *calibration_rows(plan).sources,
+        *evaluation_rows(plan).sources,
     )
 
 
 def save(home: Home, plan: Plan, *, inputs: tuple[Input, ...] | None = None) -> str:
     """A release in production that was made by `plan`; its lineage names `inputs`, by default the plan's own."""
-    settings = {"alpha": plan.alpha, "dataset": plan.dataset.to_json()}
+    settings = {"alpha": plan.alpha, "dataset": plan.dataset.to_json(), "recipe": plan.recipe.to_json()}
     extra = {"training.json": json.dumps(settings).encode()}
     files, lineage = build_release(plan.partition, value=plan.examples.version, **extra)
     files["spec.json"] = json.dumps(SPEC.to_json()).encode()

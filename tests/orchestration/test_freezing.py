@@ -65,10 +65,10 @@ def test_a_frozen_release_reads_its_exact_rows_after_its_versions_are_gone(home:
     assert all(need.fault is not None and need.copy is not None for need in needs(home))
 
     again = plan_of(artifact, home=home)
-    assert Path(again.training_examples.path).parent == folder
+    assert Path(again.sampling.path).parent == folder
     check_sources(artifact, again)
     # Exactly what was used, with every column: two weeks of training, one that calibrates, one that evaluates.
-    assert read(again.training_examples).num_rows == 14 * ROWS_A_DAY
+    assert read(again.sampling).num_rows == 14 * ROWS_A_DAY
     assert read(again.examples).column_names == examples(seed=1).column_names
     assert read(again.examples).num_rows == 14 * ROWS_A_DAY
     assert again.teacher_scores is not None
