@@ -44,7 +44,7 @@ DATASET = Dataset(
     evaluation_days=7,
     source="",
 )
-RECIPE = Recipe(name="standard", materialised=True, rules=(), otherwise=0.5, random_share=0.0)
+RECIPE = Recipe(name="balanced", materialised=True, rules=(), otherwise=0.5, random_share=0.0)
 TEACHER = "2026-01-12-00000000"
 WEEKS, ROWS_A_DAY = 4, 10
 
