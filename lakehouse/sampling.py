@@ -252,8 +252,11 @@ def _sampled(batch: pa.RecordBatch, *, recipe: Recipe, random_keep: RandomKeep, 
         keep[is_random] = random_keep.of(batch["day"].filter(pa.array(is_random)))
     acted, draw = batch["acted"].to_numpy() == 1, batch["draw"].to_numpy()
     kept = offered & (acted | (draw < keep))
-    if not kept.all():
-        batch = batch.filter(pa.array(kept))
+    rows = np.flatnonzero(kept)
+    if len(rows) < len(kept):
+        # By their order the kept rows mostly stand together, and a slice copies nothing.
+        together = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+        batch = batch.slice(rows[0], len(rows)) if together else batch.filter(pa.array(kept))
         codes, keep, acted = codes[kept], keep[kept], acted[kept]
     arrays = {name: batch[name] for name in schema.names if name not in ADDED}
     if "keep_probability" in schema.names or "negative_keep_probability" in schema.names:
