@@ -94,8 +94,15 @@ def num_differing(ours: pa.Table, scan: pa.Table) -> int:
     first, second = (table.sort_by("event_id").combine_chunks() for table in (ours, scan.select(ours.column_names)))
     same = pa.repeat(True, first.num_rows)
     for name in first.column_names:
-        same = pc.and_(same, pc.fill_null(pc.equal(first[name], second[name]), False))
+        one, other = comparable(first[name]), comparable(second[name])
+        equal = pc.fill_null(pc.equal(one, other), False)
+        same = pc.and_(same, pc.or_(equal, pc.and_(pc.is_null(one), pc.is_null(other))))
     return int(first.num_rows - pc.sum(same).as_py())
+
+
+def comparable(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists of words as text: Arrow compares no lists."""
+    return pc.binary_join(values, "/") if pa.types.is_list(values.type) else values
 
 
 def recipe_of(keep: float) -> Recipe:
