@@ -5,6 +5,7 @@ recipe becomes a filter that each row group's statistics can answer, so a read c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -25,6 +26,7 @@ ADDED = ("recipe", "stratum", "keep_probability", "negative_keep_probability")
 # the rows that it lets through too many are dropped one by one.
 STEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 CODE = "(stratum code)"
+ASKED_FOR = "(asked for)"
 
 
 class RatesError(RuntimeError):
@@ -120,8 +122,10 @@ def sample_of(
     if "keep_probability" in wanted or "negative_keep_probability" in wanted:
         needed.add("logging_probability")
     projection = {name: pc.field(name) for name in names if name in needed} | {CODE: stratum_code(recipe)}
+    if where is not None:
+        projection[ASKED_FOR] = where
     schema = pa.schema([_field(dataset.schema, name) for name in wanted])
-    scanner = dataset.scanner(columns=projection, filter=kept if where is None else kept & where)
+    scanner = prefix_of(dataset, kept if where is None else kept & where).scanner(columns=projection)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in scanner.to_batches():
@@ -129,6 +133,20 @@ def sample_of(
                 yield _sampled(batch, recipe=recipe, random_keep=random_keep, schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def prefix_of(dataset: ds.Dataset, kept: ds.Expression) -> ds.Dataset:
+    """The row groups whose statistics do not exclude `kept`; most of them lie inside the prefix and are kept whole.
+
+    To drop rows is left to whoever reads them: a scan with a filter copies every row, also where it drops none.
+    """
+    with ThreadPoolExecutor() as footers:
+        files = footers.map(
+            lambda fragment: fragment.subset(kept, schema=dataset.schema), dataset.get_fragments(filter=kept)
+        )
+        return ds.FileSystemDataset(
+            [file for file in files if file.row_groups], dataset.schema, dataset.format, dataset.filesystem
+        )
 
 
 def sample_filter(recipe: Recipe, *, random_keep: RandomKeep) -> ds.Expression:
@@ -225,14 +243,20 @@ def _condition(rule: Rule) -> ds.Expression:
 def _sampled(batch: pa.RecordBatch, *, recipe: Recipe, random_keep: RandomKeep, schema: pa.Schema) -> pa.RecordBatch:
     """The rows of a batch that are kept, with the columns of `schema`."""
     codes = batch[CODE].to_numpy()
+    offered = codes >= 0
+    if ASKED_FOR in batch.schema.names:
+        offered &= pc.fill_null(batch[ASKED_FOR], False).to_numpy(zero_copy_only=False)
     keep = np.array([recipe.keeps.get(stratum, np.nan) for stratum in recipe.strata])[codes]
-    is_random = codes == recipe.strata.index(RANDOM_TRAFFIC)
+    is_random = offered & (codes == recipe.strata.index(RANDOM_TRAFFIC))
     if is_random.any():
         keep[is_random] = random_keep.of(batch["day"].filter(pa.array(is_random)))
     acted, draw = batch["acted"].to_numpy() == 1, batch["draw"].to_numpy()
-    kept = acted | (draw < keep)
-    if not kept.all():
-        batch = batch.filter(pa.array(kept))
+    kept = offered & (acted | (draw < keep))
+    rows = np.flatnonzero(kept)
+    if len(rows) < len(kept):
+        # By their order the kept rows mostly stand together, and a slice copies nothing.
+        together = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+        batch = batch.slice(rows[0], len(rows)) if together else batch.filter(pa.array(kept))
         codes, keep, acted = codes[kept], keep[kept], acted[kept]
     arrays = {name: batch[name] for name in schema.names if name not in ADDED}
     if "keep_probability" in schema.names or "negative_keep_probability" in schema.names:
