@@ -115,7 +115,7 @@ def rows(home: Home, statement: str) -> list[dict[str, Any]]:
 def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: tuple[Home, Loads]) -> None:
     home, landed = grown
     builds = rows(home, "select first_day from monitoring.builds where event = 'complete' order by at")
-    # Rows of the first day have landed: three days of look-back and one of attribution before the newest known exposure.
+    # Rows of the first day landed: it went back three days of look-back and one of attribution, and no further.
     newest = max(row["served_at"] for row in landed.first.exposures).date()
     assert [row["first_day"] for row in builds] == [None, newest - timedelta(days=4)]
 
