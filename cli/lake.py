@@ -6,19 +6,26 @@ from datetime import UTC, datetime
 
 import click
 
+from lakehouse import cluster as spark_cluster
 from lakehouse import server
 from lakehouse.home import home
 
 
 @click.command()
 @click.option("--jdbc", is_flag=True, help="Open a JDBC door too, restarting a lake that has none.")
-def up(jdbc: bool) -> None:
+@click.option(
+    "--cluster", is_flag=True, help="Leave the work to a Spark master and two workers, started on this machine."
+)
+def up(jdbc: bool, cluster: bool) -> None:
     """Start the lake and say where it listens. It stays up until `stillhouse down`.
 
     Spark Connect is open on loopback behind a token (`eval "$(stillhouse env)"` hands it out). JDBC knows no
     passwords: with --jdbc every local user can read and write as the lake's owner.
+
+    --cluster shows that the project needs no single machine; on one, it is no faster. The lake stays on the cluster
+    until `stillhouse down`, which stops both.
     """
-    _show(server.ensure(home(), jdbc=jdbc, progress=_progress))
+    _show(server.ensure(home(), jdbc=jdbc, on_cluster=cluster, progress=_progress))
 
 
 @click.command()
@@ -42,13 +49,15 @@ def down() -> None:
 def env() -> None:
     """Print what dbt, dagster and pyspark need to find the lake, which is started: eval "$(stillhouse env)"
 
-    TZ is set to UTC as well: clients turn times into the local zone, and dbt takes them for UTC.
+    TZ is set to UTC as well: clients turn times into the local zone, and dbt takes them for UTC. Refused while a table
+    is damaged, for whoever asks for this is about to build.
     """
-    from lakehouse import ops
+    from lakehouse import guard, ops
     from lakehouse.session import connect
     from orchestration.runs import prepare_instance
 
     server.ensure(home(), progress=_progress)
+    guard.check_tables(home(), connect(home()))
     ops.create_tables(connect(home()))
     prepare_instance(home())
     for name, value in server.environment(home()).items():
@@ -88,8 +97,18 @@ def _show(running: server.Server) -> None:
     click.echo(f"The lake of {home().root} is up since {running.started_at:%Y-%m-%d %H:%M} UTC ({minutes} min).")
     click.echo(f"  Spark Connect  {running.remote}")
     click.echo(f"  JDBC           {running.jdbc_url or 'closed (stillhouse up --jdbc opens it)'}")
+    click.echo(f"  work is done   {_workers(running)}")
     click.echo(f"  process        {running.pid}")
     click.echo(f"  log            {running.log}")
+
+
+def _workers(running: server.Server) -> str:
+    if running.cluster_url is None:
+        return "in the server itself (stillhouse up --cluster leaves it to workers)"
+    workers = spark_cluster.status(home())
+    if workers is None or workers.url != running.cluster_url:
+        return f"by {running.cluster_url}, which is gone: stillhouse up --cluster"
+    return f"by {workers.num_workers()} of {len(workers.workers)} workers of {workers.url}, shown at {workers.page}"
 
 
 def _progress(line: str) -> None:

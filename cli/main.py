@@ -25,20 +25,25 @@ class Entry:
 
 SECTIONS: dict[str, dict[str, Entry]] = {
     "The lake (it starts by itself when a command needs it)": {
-        "up": Entry("cli.lake", "Start the lake, with --jdbc also for JDBC clients."),
+        "up": Entry("cli.lake", "Start the lake; --jdbc for JDBC clients, --cluster on Spark workers."),
         "status": Entry("cli.lake", "Say whether the lake runs, since when and where."),
         "down": Entry("cli.lake", "Stop the lake; what it holds stays."),
         "env": Entry("cli.lake", 'Let dbt and others find it: eval "$(stillhouse env)"'),
+        "repair": Entry("cli.repair", "Mend a table whose log or catalogue entry a crash damaged."),
+        "vacuum": Entry("cli.retention", "Delete data files that no release and no reader needs."),
     },
     "Logs": {
         "fetch": Entry("cli.sources", "Land a public log: movielens or open-bandit."),
         "simulate": Entry("cli.sources", "Land a synthetic world whose truth is known."),
         "ingest": Entry("cli.ingest", "Load what has landed into raw.*, each file exactly once."),
+        "backfill": Entry("cli.backfill", "Build days again for rows that landed late, or for a new column."),
     },
     "Releases": {
         "demo": Entry("cli.retrain", "Everything once: land a log, retrain over its calendar, show what came out."),
         "retrain": Entry("cli.retrain", "Retrain one week, or make a release again with --like ID."),
         "verify": Entry("cli.releases", "Check every file of a release against its hashes."),
+        "versions": Entry("cli.retention", "List the table versions that each release needs, readable or not."),
+        "freeze": Entry("cli.retention", "Copy what a release was made from, so that it outlives the tables."),
     },
     "On call": {
         "production": Entry("cli.releases", "Say what is in production, since when, why, and from which data."),
@@ -47,6 +52,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "For analysts": {
         "sql": Entry("cli.lake", "Ask the lake a question in SQL."),
+        "advise": Entry("cli.advise", "Say whether a recipe is cheaper as a table or sampled while reading."),
     },
 }
 

@@ -1,6 +1,7 @@
 """Where everything lives: the folders under STILLHOUSE_HOME."""
 
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,12 @@ class Home:
     @property
     def dbt(self) -> Path:
         return self.root / "dbt"
+
+    @property
+    def first_port(self) -> int:
+        """Where the ports of its servers begin. Each home keeps its ports over restarts, so that an environment
+        exported before one still holds after it."""
+        return 15002 + zlib.crc32(str(self.root).encode()) % 15000
 
     @property
     def downloads(self) -> Path:

@@ -160,6 +160,15 @@ ENGAGEMENTS = Stream(
             description="As in exposures.",
         ),
         Column(name="surface", kind="string", nullable=True, optional=True, description="As in exposures."),
+        Column(
+            name="logging_probability",
+            kind="number",
+            nullable=True,
+            optional=True,
+            above=0,
+            at_most=1,
+            description="As in exposures.",
+        ),
         Column(name="features", kind="object", nullable=True, optional=True, description="As in exposures."),
     ),
 )

@@ -1,12 +1,13 @@
 """The tables that no dbt model builds: raw.* and ops.*, their definition, and appends to them from Python."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.home import Home
 from lakehouse.landing import STREAMS, Stream
@@ -17,6 +18,8 @@ PROPERTIES: Mapping[str, str] = {
     "delta.logRetentionDuration": "interval 365 days",
     "delta.deletedFileRetentionDuration": "interval 365 days",
     "delta.enableDeletionVectors": "false",
+    # Spark would delete log files after that year, and with them versions that a live release may pin.
+    "delta.enableExpiredLogCleanup": "false",
 }
 
 
@@ -124,6 +127,23 @@ TEACHER_SCORES = Table(
     ),
 )
 
+SAMPLED_ROWS = Table(
+    name="ops.sampled_rows",
+    comment="One row per (recipe, example) that a recipe kept when the examples were last sampled while reading.",
+    partitioned_by="recipe",
+    columns=_columns(
+        """
+        recipe STRING: the recipe
+        event_id STRING: the example
+        kept BOOLEAN: true; an example without a row here was not kept
+        stratum STRING: the rule that decided; its name, `otherwise`, or `random_traffic`
+        keep_probability DOUBLE: the row's own probability of being kept; 1 with an action
+        negative_keep_probability DOUBLE: what the stratum gives a row without an action
+        examples STRING: the version of marts.examples_v1 that was sampled, <table id>@<version>
+        """
+    ),
+)
+
 GATE_DECISIONS = Table(
     name="ops.gate_decisions",
     comment="One row per criterion that a candidate was judged by, and one `overall` row.",
@@ -169,6 +189,7 @@ TABLES: Mapping[str, Table] = {
         QUARANTINE,
         INGEST_LOADS,
         TEACHER_SCORES,
+        SAMPLED_ROWS,
         GATE_DECISIONS,
         RELEASES,
     )
@@ -197,23 +218,47 @@ def append(spark: SparkSession, table: str, rows: pa.Table, *, home: Home, key: 
 
     Raises ValueError if `table` is none of ours, or if `rows` has a column, or `key` a name, that the table lacks.
     """
-    if table not in TABLES:
-        raise ValueError(f"table is {table!r}; it must be one of {sorted(TABLES)}")
-    allowed = [column.name for column in TABLES[table].columns]
-    for argument, names in (("rows", rows.column_names), ("key", key)):
-        unknown = set(names) - set(allowed)
-        if unknown:
-            raise ValueError(f"{argument} names {sorted(unknown)}; {table} has the columns {allowed}")
+    _check_names(table, rows=rows.column_names, key=key)
     if rows.num_rows == 0:
         return
+    with _handed_over(spark, rows, home=home) as new:
+        if key:
+            new = new.join(spark.table(table).select(*key), on=list(key), how="left_anti")
+        new.select(*rows.column_names).write.format("delta").mode("append").saveAsTable(table)
+
+
+def replace(spark: SparkSession, table: str, rows: pa.Table, *, home: Home, column: str, value: str) -> None:
+    """Put `rows`, whose `column` is `value` throughout, in place of all such rows of one of our tables, in one commit.
+
+    Raises ValueError as `append` does, and if some row has another value.
+    """
+    _check_names(table, rows=rows.column_names, column=[column])
+    others = set(rows[column].unique().to_pylist()) - {value}
+    if others:
+        raise ValueError(f"rows have {sorted(map(str, others))} in {column}; all must have {value!r}")
+    with _handed_over(spark, rows, home=home) as new:
+        chosen = new.select(*rows.column_names).write.format("delta").mode("overwrite")
+        chosen.option("replaceWhere", f"{column} = {_quoted(value)}").saveAsTable(table)
+
+
+@contextmanager
+def _handed_over(spark: SparkSession, rows: pa.Table, *, home: Home) -> Iterator[DataFrame]:
+    """Rows as the lake server reads them, from a parquet file that is deleted afterwards."""
     home.exchange.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=home.exchange, suffix=".parquet") as file:
         # Spark knows no nanoseconds.
         pq.write_table(rows, file.name, coerce_timestamps="us")
-        new = spark.read.parquet(file.name)
-        if key:
-            new = new.join(spark.table(table).select(*key), on=list(key), how="left_anti")
-        new.select(*rows.column_names).write.format("delta").mode("append").saveAsTable(table)
+        yield spark.read.parquet(file.name)
+
+
+def _check_names(table: str, **names: Sequence[str]) -> None:
+    if table not in TABLES:
+        raise ValueError(f"table is {table!r}; it must be one of {sorted(TABLES)}")
+    allowed = [column.name for column in TABLES[table].columns]
+    for argument, given in names.items():
+        unknown = set(given) - set(allowed)
+        if unknown:
+            raise ValueError(f"{argument} names {sorted(unknown)}; {table} has the columns {allowed}")
 
 
 def _quoted(text: str) -> str:

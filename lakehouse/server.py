@@ -6,45 +6,42 @@ server starts when somebody needs it, survives the command that started it, and 
 
 import json
 import os
-import secrets
 import shutil
-import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
-from lakehouse import machine, spark_settings
+from lakehouse import cluster, daemon, machine, spark_settings
+from lakehouse.daemon import Daemon
 from lakehouse.errors import LakeError
 from lakehouse.home import PROJECT, Home
 from lakehouse.jars import SPARK_HOME, delta_jars
+from lakehouse.secret import secret
 
 CONNECT_ONLY = "org.apache.spark.sql.connect.service.SparkConnectServer"
 CONNECT_AND_JDBC = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
 START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 30
-# Two processes agree on when a process began to within the clock's rounding.
-SAME_START_S = 2.0
 # A killed JVM counts as dead before the system has closed its sockets.
 PORT_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A running lake server. `started_at` tells it from a later process that was given the same pid."""
+    """A running lake server. `started_at` tells it from a later process that was given the same pid; `cluster_url` is
+    the master whose workers do its work, None where it does it by itself."""
 
     pid: int
     connect_port: int
     jdbc_port: int | None
     log: Path
     started_at: datetime
+    cluster_url: str | None = None
 
     @property
     def remote(self) -> str:
@@ -55,34 +52,38 @@ class Server:
     def jdbc_url(self) -> str | None:
         return f"jdbc:hive2://localhost:{self.jdbc_port}" if self.jdbc_port else None
 
+    @property
+    def process(self) -> Daemon:
+        return Daemon(pid=self.pid, started_at=self.started_at)
+
     def is_alive(self) -> bool:
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at.timestamp()) < SAME_START_S
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return self.process.is_alive()
 
 
-def ensure(home: Home, *, jdbc: bool = False, progress: Callable[[str], None] = lambda _: None) -> Server:
+def ensure(
+    home: Home, *, jdbc: bool = False, on_cluster: bool = False, progress: Callable[[str], None] = lambda _: None
+) -> Server:
     """The server of `home`, started if there is none; returns when it answers.
 
-    With `jdbc`, a server without a JDBC door is stopped and started again with one. Two processes that call this at
-    once end with the same server. Raises LakeError, in one line, when it cannot start.
+    With `jdbc`, a server without a JDBC door is stopped and started again with one; with `on_cluster`, one that works
+    by itself, or whose cluster lost a worker, is started again on a whole cluster of this machine. Without, a new
+    server uses the cluster if there is one. Two processes that call this at once end with the same server. Raises
+    LakeError, in one line, when it cannot start.
     """
     server = status(home)
-    if server and _answers(server) and (server.jdbc_port or not jdbc):
+    if server and _answers(server) and _offers(home, server, jdbc=jdbc, on_cluster=on_cluster):
         return server
     home.lake.mkdir(parents=True, exist_ok=True)
     with _lock(home):
         server = status(home)
-        if server and jdbc and not server.jdbc_port:
-            progress("Restarting the lake server with a JDBC door …")
-            _end(home, server)
-            server = None
-        if not server:
+        if not server or not _offers(home, server, jdbc=jdbc, on_cluster=on_cluster):
+            workers = cluster.ensure(home, progress=progress) if on_cluster else cluster.status(home)
+            if server:
+                progress("Stopping the lake server, to start it anew with what was asked for …")
+                _end(home, server)
+                jdbc = jdbc or server.jdbc_port is not None
             progress("Starting the lake server …")
-            server = _launch(home, jdbc=jdbc)
+            server = _launch(home, jdbc=jdbc, cluster_url=workers.url if workers else None)
         _wait_until_it_answers(home, server)
     return server
 
@@ -94,13 +95,14 @@ def status(home: Home) -> Server | None:
 
 
 def stop(home: Home) -> bool:
-    """Stop the server of `home`; whether there was one."""
+    """Stop the server of `home` and its cluster; whether there was a server."""
     if not home.lake.exists():
         return False
     with _lock(home):
         server = status(home)
         if server:
             _end(home, server)
+        cluster.stop(home)
     return server is not None
 
 
@@ -118,6 +120,8 @@ def environment(home: Home) -> dict[str, str]:
         "STILLHOUSE_HOME": str(home.root),
         "SPARK_REMOTE": server.remote,
         "SPARK_CONNECT_AUTHENTICATE_TOKEN": token(home),
+        # Spark's own commands (pyspark, beeline) look for Spark beside this Python, and else beside any python3.
+        "PYSPARK_PYTHON": sys.executable,
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_PROFILES_DIR": str(PROJECT / "profiles"),
         "DBT_TARGET_PATH": str(home.dbt / "target"),
@@ -133,62 +137,59 @@ def environment(home: Home) -> dict[str, str]:
 
 
 def token(home: Home) -> str:
-    """The secret that Spark Connect asks for: generated once per home, readable by its owner alone."""
-    path = home.lake / "token"
-    if not path.exists():
-        draft = path.with_suffix(".new")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(32))
-        draft.replace(path)
-    return path.read_text()
+    """What Spark Connect asks its clients for."""
+    return secret(home.lake / "token")
 
 
-def _launch(home: Home, *, jdbc: bool) -> Server:
+def _offers(home: Home, server: Server, *, jdbc: bool, on_cluster: bool) -> bool:
+    if jdbc and not server.jdbc_port:
+        return False
+    if on_cluster:
+        workers = cluster.status(home)
+        return workers is not None and workers.is_whole() and workers.url == server.cluster_url
+    return True
+
+
+def _launch(home: Home, *, jdbc: bool, cluster_url: str | None) -> Server:
     """Start the JVM, detached from this terminal, and write the state file at once: nobody starts a second one."""
     machine.find_java()
     machine.check_disk(home.root)
-    # Each home keeps its ports over restarts, so that an environment exported before one still holds after it.
-    preferred = 15002 + zlib.crc32(str(home.root).encode()) % 15000
     _wait_for_the_ports_of_the_last(home)
-    connect_port = _choose_port("STILLHOUSE_CONNECT_PORT", preferred=preferred)
+    connect_port = _choose_port("STILLHOUSE_CONNECT_PORT", preferred=home.first_port)
     jdbc_port = _choose_port("STILLHOUSE_JDBC_PORT", preferred=connect_port + 1) if jdbc else None
     values = spark_settings.settings(home, jars=delta_jars(), connect_port=connect_port)
     if jdbc:
         values["spark.plugins"] = "org.apache.spark.sql.connect.SparkConnectPlugin"
         values["spark.hadoop.hive.server2.thrift.bind.host"] = "127.0.0.1"
         values["spark.hadoop.hive.server2.thrift.port"] = str(jdbc_port)
+    if cluster_url:
+        values = spark_settings.on_cluster(
+            values, url=cluster_url, num_cores=cluster.NUM_CORES, secret=cluster.shared_secret(home)
+        )
 
     scratch = spark_settings.scratch_folder(home)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     log = home.lake / "server.log"
-    if log.exists():
-        log.replace(log.with_suffix(".log.1"))
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                str(SPARK_HOME / "bin" / "spark-submit"),
-                *("--class", CONNECT_AND_JDBC if jdbc else CONNECT_ONLY, "spark-internal"),
-            ],
-            env={
-                **inherited,
-                "SPARK_HOME": str(SPARK_HOME),
-                "SPARK_CONF_DIR": str(spark_settings.write(home, values)),
-                "SPARK_LOCAL_IP": "127.0.0.1",
-                "SPARK_CONNECT_AUTHENTICATE_TOKEN": token(home),
-                # Streams call back into Python on the server's side.
-                "PYSPARK_PYTHON": sys.executable,
-                "TZ": "UTC",
-            },
-            cwd=home.lake,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    started_at = datetime.fromtimestamp(psutil.Process(process.pid).create_time(), UTC)
-    server = Server(pid=process.pid, connect_port=connect_port, jdbc_port=jdbc_port, log=log, started_at=started_at)
+    main_class = CONNECT_AND_JDBC if jdbc else CONNECT_ONLY
+    process = daemon.start(
+        [str(SPARK_HOME / "bin" / "spark-submit"), "--class", main_class, "spark-internal"],
+        environment={
+            "SPARK_HOME": str(SPARK_HOME),
+            "SPARK_CONF_DIR": str(spark_settings.write(home.lake / "conf", values)),
+            "SPARK_CONNECT_AUTHENTICATE_TOKEN": token(home),
+        },
+        folder=home.lake,
+        log=log,
+    )
+    server = Server(
+        pid=process.pid,
+        connect_port=connect_port,
+        jdbc_port=jdbc_port,
+        log=log,
+        started_at=process.started_at,
+        cluster_url=cluster_url,
+    )
     _write_state(home, server)
     return server
 
@@ -218,7 +219,7 @@ def _wait_until_it_answers(home: Home, server: Server) -> None:
     while not _answers(server):
         if not server.is_alive():
             _state_file(home).unlink(missing_ok=True)
-            raise LakeError(f"the lake server ended while starting: {_last_words(server.log)} (see {server.log})")
+            raise LakeError(f"the lake server ended while starting: {daemon.last_words(server.log)} (see {server.log})")
         if time.monotonic() > deadline:
             _end(home, server)
             raise LakeError(f"the lake server did not answer within {START_TIMEOUT_S} s; see {server.log}")
@@ -230,22 +231,8 @@ def _answers(server: Server) -> bool:
     return all(machine.port_answers(port) for port in ports)
 
 
-def _last_words(log: Path) -> str:
-    """The first line of the log that names an exception, else its last line."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    named = [line.strip() for line in lines if "Exception" in line or "Error" in line]
-    return (named or lines or ["it said nothing"])[0 if named else -1][:300]
-
-
 def _end(home: Home, server: Server) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(server.pid)
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_TIMEOUT_S)
+    server.process.end()
     _state_file(home).unlink(missing_ok=True)
 
 
@@ -274,6 +261,7 @@ def _last(home: Home) -> Server | None:
             jdbc_port=state["jdbc_port"],
             log=Path(state["log"]),
             started_at=datetime.fromisoformat(state["started_at"]),
+            cluster_url=state.get("cluster_url"),
         )
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
@@ -286,6 +274,7 @@ def _write_state(home: Home, server: Server) -> None:
         "jdbc_port": server.jdbc_port,
         "log": str(server.log),
         "started_at": server.started_at.isoformat(),
+        "cluster_url": server.cluster_url,
     }
     draft = _state_file(home).with_suffix(".json.new")
     draft.write_text(json.dumps(state, indent=2) + "\n")

@@ -1,5 +1,6 @@
 """How the lake server is configured: the Spark settings of a home, as the files of a SPARK_CONF_DIR."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lakehouse import machine
@@ -74,14 +75,31 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
     }
 
 
-def write(home: Home, values: dict[str, str]) -> Path:
-    """Write the settings as spark-defaults.conf with a log4j2.properties beside it; returns the folder."""
-    conf = home.lake / "conf"
-    conf.mkdir(parents=True, exist_ok=True)
+def on_cluster(values: Mapping[str, str], *, url: str, num_cores: int, secret: str) -> dict[str, str]:
+    """The same server with its tasks on the `num_cores` cores of the master at `url`, which share `secret` with it."""
+    return {
+        **values,
+        "spark.master": url,
+        "spark.authenticate.secret": secret,
+        # Two tasks a core, so that none waits long for the slowest.
+        "spark.sql.shuffle.partitions": str(2 * num_cores),
+        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError",
+    }
+
+
+def write(folder: Path, values: Mapping[str, str]) -> Path:
+    """Write the settings as spark-defaults.conf, with a log4j2.properties beside it; returns `folder`.
+
+    Only the owner may read them: they may hold a secret.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{name} {value}".replace("\\", "\\\\") for name, value in values.items()]
-    (conf / "spark-defaults.conf").write_text("\n".join(lines) + "\n")
-    (conf / "log4j2.properties").write_text(LOG4J)
-    return conf
+    defaults = folder / "spark-defaults.conf"
+    defaults.touch(mode=0o600)
+    defaults.chmod(0o600)
+    defaults.write_text("\n".join(lines) + "\n")
+    (folder / "log4j2.properties").write_text(LOG4J)
+    return folder
 
 
 def scratch_folder(home: Home) -> Path:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -82,6 +83,22 @@ def read(pin: Pin, *, columns: Sequence[str] | None = None, where: ds.Expression
 
 def open_dataset(pin: Pin) -> ds.Dataset:
     """The pinned version as an Arrow dataset, for reading in batches. Raises PinError as `read` does."""
+    return _open(pin).to_pyarrow_dataset()
+
+
+def fault(pin: Pin) -> str | None:
+    """Why the pinned version can no longer be read, in words; None if it can. Reads the log, not the data.
+
+    Readable means: the log leads to the version, it belongs to the pinned table, and every data file of it exists.
+    """
+    try:
+        _open(pin)
+    except PinError as error:
+        return str(error)
+    return None
+
+
+def _open(pin: Pin) -> DeltaTable:
     if not Path(pin.path).is_dir():
         raise PinError(f"{pin.relation} is pinned at {pin.path}, which is not there: was the data cleaned or moved?")
     try:
@@ -97,7 +114,21 @@ def open_dataset(pin: Pin) -> ds.Dataset:
             f"version {pin.version} of {pin.relation} belongs to table {found}, and the pin names {pin.table_id}: "
             "the table was dropped and built again since"
         )
-    return table.to_pyarrow_dataset()
+    files = data_files(table, Path(pin.path))
+    if missing := sum(not file.exists() for file in files):
+        raise PinError(
+            f"version {pin.version} of {pin.relation} lacks {missing} of its {len(files)} data files: it was vacuumed"
+        )
+    return table
+
+
+def data_files(table: DeltaTable, folder: Path) -> list[Path]:
+    """The data files of an open version of the table in `folder`, there or not.
+
+    The log holds their paths with what is special in them escaped, relative to the folder (of a clone: absolute).
+    """
+    paths = pa.table(table.get_add_actions())["path"].to_pylist()
+    return [folder / unquote(path).removeprefix("file:") for path in paths]
 
 
 def content_hash(table: pa.Table) -> str:

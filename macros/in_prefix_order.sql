@@ -1,3 +1,4 @@
-{% macro in_prefix_order() -%}
-    distribute by day sort by day asc, acted desc, draw asc
+{% macro in_prefix_order(partition=none) -%}
+    {%- set first = partition ~ ', ' if partition else '' -%}
+    distribute by {{ first }}day sort by {{ first }}day asc, acted desc, draw asc
 {%- endmacro %}

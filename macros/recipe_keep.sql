@@ -1,8 +1,8 @@
-{% macro recipe_keep(recipe, stratum, random_keep) -%}
+{% macro recipe_keep(recipe, stratum) -%}
     case {{ stratum }}
-        when 'random_traffic' then {{ random_keep }}
+        when 'random_traffic' then null
         {%- for rule in recipe['rules'] %}
-        when '{{ rule['name'] }}' then cast({{ rule['keep'] }} as double)
+        when {{ quoted_list([rule['name']]) }} then cast({{ rule['keep'] }} as double)
         {%- endfor %}
         else cast({{ recipe['otherwise'] }} as double)
     end

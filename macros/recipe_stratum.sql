@@ -1,9 +1,11 @@
 {% macro recipe_stratum(recipe) -%}
     case
-        when traffic = 'random' then 'random_traffic'
+        when traffic = 'random' and user_slice != 'train' then null
         {%- for rule in recipe['rules'] %}
-        when {{ rule['column'] }} in ({{ quoted_list(rule['in']) }}) then '{{ rule['name'] }}'
+        when {{ "traffic != 'random' and " if rule['column'] != 'traffic' }}{{ recipe_condition(rule) }}
+            then {{ quoted_list([rule['name']]) }}
         {%- endfor %}
+        when traffic = 'random' then {{ "'random_traffic'" if recipe['random_traffic']['share'] > 0 else 'null' }}
         else 'otherwise'
     end
 {%- endmacro %}

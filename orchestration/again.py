@@ -1,14 +1,17 @@
 """A release made again from its own lineage: the same table versions, teacher, seed and settings."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lakehouse import frozen
 from lakehouse.dataset import Dataset
 from lakehouse.home import Home
-from lakehouse.versions import Pin
+from lakehouse.recipes import Recipe
+from lakehouse.versions import Pin, fault
 from orchestration import retrain
 from orchestration.plan import Plan
+from orchestration.retention import pin_of
 from orchestration.runs import heard
 from ranker import FeatureSpec
 from registry import Artifact, Registry
@@ -22,26 +25,32 @@ class Comparison:
     text: str
 
 
-def plan_of(artifact: Artifact) -> Plan:
-    """The plan that a release was made by, read from its lineage, spec and settings."""
+def plan_of(artifact: Artifact, *, home: Home) -> Plan:
+    """The plan that a release was made by, read from its lineage, spec and settings.
+
+    Where a pinned version is gone and the release was frozen, the plan reads the frozen rows instead.
+    """
     lineage, settings = artifact.lineage, artifact.json("training.json")
-    pins = {
-        source.relation: Pin(
-            relation=source.relation, path=source.path, table_id=source.table_id, version=source.version
-        )
-        for source in lineage.inputs
-    }
+    copies = frozen.copies(home, artifact.id)
+    pins = {source.relation: readable(pin_of(source), copies) for source in lineage.inputs}
+    recipe = Recipe.from_json(lineage.recipe, settings["recipe"])
     return Plan(
         partition=lineage.partition,
         dataset=Dataset.from_json(settings["dataset"]),
         spec=FeatureSpec.from_json(artifact.json("spec.json")),
-        training_examples=pins["marts.training_examples"],
+        recipe=recipe,
+        sampling=pins["marts.training_examples" if recipe.materialised else "marts.sampling_rates"],
         examples=pins["marts.examples_v1"],
         teacher=lineage.teacher,
         teacher_scores=pins.get("ops.teacher_scores"),
         alpha=settings["alpha"],
         seed=lineage.seeds["training"],
     )
+
+
+def readable(pinned: Pin, copies: Mapping[Pin, Pin]) -> Pin:
+    """The pin itself as long as it can be read, else that of its frozen copy where there is one."""
+    return copies[pinned] if pinned in copies and fault(pinned) is not None else pinned
 
 
 def train_again(release: str, *, home: Home, on_progress: Callable[[str], None]) -> Comparison:
@@ -51,9 +60,11 @@ def train_again(release: str, *, home: Home, on_progress: Callable[[str], None])
     """
     artifact = Registry(home.releases).load(release)
     with heard(on_progress):
-        candidate = retrain.train(plan_of(artifact))
-    expected = {source.relation: source.content_hash for source in artifact.lineage.inputs}
-    changed = [source.relation for source in candidate.inputs if source.content_hash != expected[source.relation]]
+        candidate = retrain.train(plan_of(artifact, home=home))
+    # What it was trained from comes first in its lineage; the same table may follow once more, with other rows.
+    then = artifact.lineage.inputs[: len(candidate.inputs)]
+    pairs = zip(candidate.inputs, then, strict=True)
+    changed = [now.relation for now, past in pairs if now.content_hash != past.content_hash]
     if changed:
         return Comparison(same=False, text=f"{release}: other rows than then in {', '.join(changed)}")
     recorded = artifact.manifest["teacher.safetensors"].sha256

@@ -15,9 +15,16 @@ retrain_job = dg.define_asset_job(
     description="Ingest what landed, build the models, train, calibrate, evaluate, decide and release one week.",
 )
 
+backfill_job = dg.define_asset_job(
+    "backfill",
+    selection=dg.AssetSelection.assets(models),
+    executor_def=dg.in_process_executor,
+    description="Build the models again from a day on: for rows that landed too late, or for a new column's history.",
+)
+
 defs = dg.Definitions(
     assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release],
-    jobs=[retrain_job],
+    jobs=[retrain_job, backfill_job],
     schedules=[dg.build_schedule_from_partitioned_job(retrain_job, name="weekly", hour_of_day=6)],
     resources={"dbt": DbtCliResource(project_dir=PARSED, profiles_dir="profiles", target="prod", dbt_executable=DBT)},
 )

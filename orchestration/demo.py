@@ -96,7 +96,7 @@ def row_of(registry: Registry, week: str) -> dict[str, Any]:
         "release": release,
         "in_production": promoted,
         "teacher": lineage.teacher,
-        "training_rows": next(s.rows for s in lineage.inputs if s.relation == "marts.training_examples"),
+        "training_rows": lineage.inputs[0].rows,
         **artifact.json("metrics.json")["summary"],
         "verdict": verdict.details["verdict"],
         "reason": verdict.reason,

@@ -15,7 +15,8 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     scores = plan.teacher_scores
     return {
         "teacher": plan.teacher or "none: this is the first release",
-        "training_examples": plan.training_examples.data_version,
+        "recipe": plan.recipe.name,
+        plan.sampling.relation.removeprefix("marts."): plan.sampling.data_version,
         "examples": plan.examples.data_version,
         **({"delta_version": scores.version, "delta_table_id": scores.table_id} if scores else {}),
     }
@@ -24,7 +25,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
 def of_candidate(candidate: Candidate) -> dict[str, Any]:
     return {
         "teacher": candidate.plan.teacher or "none",
-        "recipe": candidate.recipe,
+        "recipe": candidate.plan.recipe.name,
         "rows": candidate.inputs[0].rows,
         "final_loss": candidate.curve[-1]["loss"],
         "inputs": inputs_table(candidate.inputs),

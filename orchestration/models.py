@@ -1,18 +1,15 @@
 """The dbt models as assets: each output carries the Delta table id and version that the build left behind."""
 
-import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
 from dagster_dbt import (
-    DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
     DbtCliInvocation,
     DbtCliResource,
@@ -20,31 +17,17 @@ from dagster_dbt import (
     dbt_assets,
 )
 
+from lakehouse.guard import check_tables
 from lakehouse.home import PROJECT, home
+from lakehouse.repair import heal
+from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from orchestration.progress import progress
+from orchestration.translator import RelationTranslator
 
 # The environment's own dbt, whether or not the environment is activated.
 DBT = str(Path(sys.executable).parent / "dbt")
-
-
-class RelationTranslator(DagsterDbtTranslator):
-    """An asset's key is its relation in the lake: `marts/examples_v1` is the table marts.examples_v1."""
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        name = dbt_resource_props.get("alias") or dbt_resource_props.get("identifier") or dbt_resource_props["name"]
-        return dg.AssetKey([dbt_resource_props["schema"], name])
-
-    def get_code_version(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """A model's SQL together with the project's vars: a changed recipe is a changed model."""
-        sql = dbt_resource_props.get("raw_code", "")
-        return hashlib.sha256((sql + project_vars()).encode()).hexdigest()[:12]
-
-
-def project_vars() -> str:
-    content = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-    return json.dumps(content.get("vars", {}), sort_keys=True)
 
 
 def parsed_project() -> DbtProject:
@@ -75,16 +58,28 @@ VIEWS = {
 }
 
 
+class Days(dg.Config):
+    """Build these days again, and all after them unless `last_day` says otherwise; by default those that changed."""
+
+    first_day: str | None = None
+    last_day: str | None = None
+
+
 @dbt_assets(
     manifest=PARSED.manifest_path, project=PARSED, dagster_dbt_translator=TRANSLATOR, name="models", pool="lake"
 )
-def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Iterator[Any]:
     """`dbt build` in production; each model's table is pinned as the build left it."""
     finished: set[str] = set()
     progress("dbt: starting")
     with kept_up(home()):
+        for done in heal(home(), connect(home())):
+            progress(done)
+        check_tables(home(), connect(home()))
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
-        build = dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context)
+        wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}
+        chosen = json.dumps({name: day for name, day in wanted.items() if day})
+        build = dbt.cli(["build", "--exclude-resource-type", "unit_test", "--vars", chosen], context=context)
         for event in build.stream():
             if isinstance(event, dg.Output):
                 finished.add(str(event.metadata["unique_id"].value))

@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from lakehouse.dataset import Dataset
+from lakehouse.recipes import Recipe
+from lakehouse.sampling import read_sample
 from lakehouse.versions import Pin, content_hash, read
 from orchestration.calendar import Windows, windows
 from ranker import Examples, FeatureSpec
@@ -20,12 +22,17 @@ SEED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a student is made from, exactly: enough to make it again."""
+    """What a student is made from, exactly: enough to make it again.
+
+    `sampling` is marts.training_examples where the recipe is materialised, else marts.sampling_rates, by which the
+    examples are sampled while they are read.
+    """
 
     partition: str
     dataset: Dataset
     spec: FeatureSpec
-    training_examples: Pin
+    recipe: Recipe
+    sampling: Pin
     examples: Pin
     teacher: str | None
     teacher_scores: Pin | None
@@ -39,28 +46,42 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Rows of a pinned table as examples, and their line in the lineage."""
+    """Rows of a pinned table as examples, and where they come from, for the lineage: the first source is that table."""
 
     table: pa.Table
     examples: Examples
-    source: Input
+    sources: tuple[Input, ...]
 
     @classmethod
     def of(cls, pinned: Pin, plan: Plan, where: pads.Expression) -> "Rows":
-        table = read(pinned, where=where).sort_by(plan.spec.event)
+        return cls.from_table(read(pinned, where=where), plan, pinned=pinned)
+
+    @classmethod
+    def from_table(cls, table: pa.Table, plan: Plan, *, pinned: Pin, beside: tuple[Input, ...] = ()) -> "Rows":
         if table.num_rows == 0:
-            raise ValueError(f"{pinned.relation} at version {pinned.version} has no row where {where}")
+            raise ValueError(
+                f"{pinned.relation} at version {pinned.version} has no row for the windows of {plan.partition}: "
+                f"{plan.windows}"
+            )
+        table = table.sort_by(plan.spec.event)
+        source = source_of(pinned, table)
         keep = plan.spec.negative_keep_probability
         if keep is not None and keep not in table.column_names:
             # Rows that no recipe sampled: what the collector kept is all that was left out.
             table = table.append_column(keep, table["logging_probability"])
         examples = Examples.from_arrow(table, spec=plan.spec, actions=plan.dataset.actions)
-        return cls(table=table, examples=examples, source=source_of(pinned, table))
+        return cls(table=table, examples=examples, sources=(source, *beside))
 
 
 def training_rows(plan: Plan) -> Rows:
-    """The sampled rows served before the training window ends."""
-    return Rows.of(plan.training_examples, plan, served(plan, None, plan.windows.train_until))
+    """The rows that the recipe keeps of those served before the training window ends; the same rows either way."""
+    where = served(plan, None, plan.windows.train_until)
+    of_recipe = pc.field("recipe") == plan.recipe.name
+    if plan.recipe.materialised:
+        return Rows.of(plan.sampling, plan, where & of_recipe)
+    sample = read_sample(plan.examples, recipe=plan.recipe, rates=plan.sampling, where=where)
+    rates = read(plan.sampling, where=of_recipe).sort_by([("day", "ascending"), ("stratum", "ascending")])
+    return Rows.from_table(sample, plan, pinned=plan.examples, beside=(source_of(plan.sampling, rates),))
 
 
 def calibration_rows(plan: Plan) -> Rows:

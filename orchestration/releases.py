@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from lakehouse.home import home
+from lakehouse.recipes import recipe
 from orchestration import metadata, retrain
 from orchestration.calendar import weekly_partitions
 from orchestration.history import publish_history, record_decision
@@ -17,16 +18,25 @@ from registry.registry import Registry
 WEEKS = weekly_partitions(home())
 EXAMPLES = dg.AssetKey(["marts", "examples_v1"])
 TRAINING_EXAMPLES = dg.AssetKey(["marts", "training_examples"])
+SAMPLING_RATES = dg.AssetKey(["marts", "sampling_rates"])
 TEACHER_SCORES = dg.AssetKey(["ops", "teacher_scores"])
 RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owners": ["team:ranking"]}
 
 
-@dg.asset(key=TEACHER_SCORES, deps=[TRAINING_EXAMPLES, EXAMPLES], kinds={"torch", "deltalake"}, pool="lake", **RANKER)
+@dg.asset(
+    key=TEACHER_SCORES,
+    deps=[TRAINING_EXAMPLES, SAMPLING_RATES, EXAMPLES],
+    kinds={"torch", "deltalake"},
+    pool="lake",
+    **RANKER,
+)
 def teacher_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Plan]:
     """What the release in production thinks of each training example; empty for the first release."""
+    in_use = recipe()
     plan = retrain.plan(
         context.partition_key,
-        training_examples=pinned_input(context, TRAINING_EXAMPLES),
+        recipe=in_use,
+        sampling=pinned_input(context, TRAINING_EXAMPLES if in_use.materialised else SAMPLING_RATES),
         examples=pinned_input(context, EXAMPLES),
         home=home(),
     )
@@ -35,7 +45,7 @@ def teacher_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Pl
 
 @dg.asset(kinds={"torch"}, ins={"plan": dg.AssetIn(TEACHER_SCORES)}, **RANKER)
 def candidate(plan: Plan) -> dg.MaterializeResult[Candidate]:
-    """A student of production, trained on exactly the pinned version of `training_examples`, and its control."""
+    """A student of production, trained on exactly the pinned rows that the recipe keeps, and its control."""
     trained = retrain.train(plan)
     return dg.MaterializeResult(value=trained, metadata=metadata.of_candidate(trained))
 

@@ -13,10 +13,12 @@ from decisions.gate import gate
 from lakehouse.dataset import Dataset
 from lakehouse.features import feature_spec
 from lakehouse.home import PROJECT, Home
+from lakehouse.recipes import Recipe
+from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
 from orchestration.calendar import midnight
 from orchestration.judging import action_figures, summary, training_figures
-from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, training_rows
+from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, served, training_rows
 from orchestration.progress import progress
 from orchestration.teaching import teacher_logits, write_teacher_scores
 from ranker import (
@@ -43,7 +45,6 @@ class Candidate:
     """A student and its control as files, the loss curve, what they were trained from, and what speaks against it."""
 
     plan: Plan
-    recipe: str
     student: dict[str, bytes]
     control: dict[str, bytes] | None
     curve: list[dict[str, float]]
@@ -75,19 +76,27 @@ class Evaluation:
     inputs: tuple[Input, ...]
 
 
-def plan(partition: str, *, training_examples: Pin, examples: Pin, home: Home) -> Plan:
-    """The plan of a week: the pinned tables, its teacher (production as of that week), and the teacher's scores."""
+def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: Home) -> Plan:
+    """The plan of a week: the pinned tables, its teacher (production as of that week), and the teacher's scores.
+
+    Of a recipe that is not materialised, ops.sampled_rows shows from here on which rows it trains on.
+    """
     manifest = json.loads((home.dbt / "prod" / "manifest.json").read_text())
     registry = Registry(home.releases)
     made = Plan(
         partition=partition,
         dataset=Dataset.load(home.landing),
         spec=FeatureSpec.from_json(feature_spec(manifest)),
-        training_examples=training_examples,
+        recipe=recipe,
+        sampling=sampling,
         examples=examples,
         teacher=registry.teacher(before=partition),
         teacher_scores=None,
     )
+    if not recipe.materialised:
+        progress(f"sampled rows: {recipe.name}")
+        until = served(made, None, made.windows.train_until)
+        write_sampled_rows(examples, recipe=recipe, rates=sampling, where=until, home=home)
     if made.teacher is None:
         return made
     progress(f"teacher scores: {made.teacher}")
@@ -98,7 +107,7 @@ def train(plan: Plan) -> Candidate:
     """The student, and where there is a teacher its control: the same rows, seed and settings without it."""
     progress("train: reading the training set")
     rows = training_rows(plan)
-    inputs, logits_BH = [rows.source], None
+    inputs, logits_BH = [*rows.sources], None
     if plan.teacher is not None:
         logits_BH, scores = teacher_logits(plan, rows)
         inputs.append(scores)
@@ -109,7 +118,6 @@ def train(plan: Plan) -> Candidate:
     figures = training_figures(rows.table, spec=plan.spec, dataset=plan.dataset, windows=plan.windows)
     return Candidate(
         plan=plan,
-        recipe=str(rows.table["recipe"][0]),
         student=student.model.to_files(),
         control=control,
         curve=student.curve,
@@ -130,7 +138,7 @@ def calibrate_pair(candidate: Candidate) -> Pair:
         candidate=candidate,
         calibrator=fitted(candidate.student),
         control_calibrator=fitted(candidate.control) if candidate.control else None,
-        calibrated_on=rows.source,
+        calibrated_on=rows.sources[0],
     )
 
 
@@ -183,7 +191,7 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
             "gate.json": as_json(decision.to_json()),
             "training.json": as_json(settings_of(plan)),
         },
-        lineage=lineage_of(pair, evaluated_on=rows.source),
+        lineage=lineage_of(pair, evaluated_on=rows.sources[0]),
     )
     return Evaluation(
         release=saved.id,
@@ -238,7 +246,7 @@ def of_release(artifact: Artifact, rows: Rows, plan: Plan) -> dict[str, Any]:
 
 def settings_of(plan: Plan) -> dict[str, Any]:
     """What a plan holds beside pins and spec, for training.json."""
-    return {"alpha": plan.alpha, "dataset": plan.dataset.to_json()}
+    return {"alpha": plan.alpha, "dataset": plan.dataset.to_json(), "recipe": plan.recipe.to_json()}
 
 
 def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
@@ -260,7 +268,7 @@ def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
             "evaluate": (days[2], days[3]),
         },
         inputs=(*pair.candidate.inputs, pair.calibrated_on, evaluated_on),
-        recipe=pair.candidate.recipe,
+        recipe=plan.recipe.name,
         teacher=plan.teacher,
         code_version=code_version(PROJECT),
         seeds={"training": plan.seed},

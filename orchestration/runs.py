@@ -1,4 +1,4 @@
-"""Runs of the job `retrain` from the command line: in this process, recorded where the Dagster UI finds them."""
+"""Runs of the jobs from the command line: in this process, recorded where the Dagster UI finds them."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from filelock import FileLock
@@ -49,14 +49,46 @@ def latest_partition() -> str:
 
 
 def run_partition(partition: str, *, home: Home, on_progress: Callable[[str], None]) -> Outcome:
-    """Run `retrain` for one week; what libraries print goes to dagster/runs.log.
+    """Run `retrain` for one week.
 
     A gate that does not pass ends the run early and is an outcome like any other; a step that raised is a failure.
     """
-    prepare_instance(home)
     registry = Registry(home.releases)
     known = len(registry.journal())
-    on_progress("waiting for another retrain of this home, if there is one")
+    failure = run("retrain", home=home, on_progress=on_progress, partition_key=partition)
+    verdicts = [entry for entry in registry.journal()[known:] if entry.event == "gate"]
+    if failure is None:
+        return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
+    if verdicts and verdicts[-1].details["verdict"] != "pass":
+        verdict = verdicts[-1]
+        return Outcome(f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}", failed=False)
+    return Outcome(f"{partition}: {failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
+
+
+def run_backfill(first_day: str, *, last_day: str | None, home: Home, on_progress: Callable[[str], None]) -> Outcome:
+    """Build the models again from `first_day` on, up to `last_day` if one is given."""
+    days = {"first_day": first_day} | ({"last_day": last_day} if last_day else {})
+    config = {"ops": {"models": {"config": days}}}
+    failure = run("backfill", home=home, on_progress=on_progress, run_config=config)
+    if failure is not None:
+        return Outcome(f"{failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
+    return Outcome(f"built again: {first_day} to {last_day or 'the newest day'}", failed=False)
+
+
+def run(
+    job: str,
+    *,
+    home: Home,
+    on_progress: Callable[[str], None],
+    partition_key: str | None = None,
+    run_config: dict[str, Any] | None = None,
+) -> str | None:
+    """Run a job in this process and return the first error, None if there was none.
+
+    What libraries print goes to dagster/runs.log.
+    """
+    prepare_instance(home)
+    on_progress("waiting for another run of this home, if there is one")
     with (
         FileLock(home.dagster / "retrain.lock"),
         heard(on_progress),
@@ -70,18 +102,14 @@ def run_partition(partition: str, *, home: Home, on_progress: Callable[[str], No
 
         with dg.DagsterInstance.get() as instance:
             close_killed_runs(instance)
-            result = defs.resolve_job_def("retrain").execute_in_process(
-                partition_key=partition, instance=instance, raise_on_error=False, tags={PROCESS: str(os.getpid())}
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                tags={PROCESS: str(os.getpid())},
+                partition_key=partition_key,
+                run_config=run_config,
             )
-    new = registry.journal()[known:]
-    verdicts = [entry for entry in new if entry.event == "gate"]
-    if result.success:
-        return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
-    if verdicts and verdicts[-1].details["verdict"] != "pass":
-        verdict = verdicts[-1]
-        return Outcome(f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}", failed=False)
-    failure = first_error(result)
-    return Outcome(f"{partition}: {failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
+    return None if result.success else first_error(result)
 
 
 def close_killed_runs(instance: "dg.DagsterInstance") -> None:

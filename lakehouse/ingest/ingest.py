@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pyspark.sql import SparkSession
 
-from lakehouse import ops, session
+from lakehouse import guard, ops, repair, session
 from lakehouse.errors import LakeError
 from lakehouse.home import Home
 from lakehouse.ingest import load, scan
@@ -47,7 +47,7 @@ def ingest(
     if now.tzinfo is None:
         raise ValueError(f"now is {now}; it must carry a zone")
     home.lake.mkdir(parents=True, exist_ok=True)
-    lake = _Lake(home)
+    lake = _Lake(home, progress=progress)
     try:
         with FileLock(home.lake / "ingest.lock", timeout=0), ThreadPoolExecutor(STREAMS_AT_ONCE) as pool:
             ingest_stream = partial(_ingest_stream, home=home, lake=lake, progress=progress, now=now)
@@ -60,16 +60,21 @@ def ingest(
 class _Lake:
     """The lake with its tables, connected to when first asked for."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, progress: Callable[[str], None]) -> None:
         self.home = home
+        self.progress = progress
         self._spark: SparkSession | None = None
         self._lock = threading.Lock()
 
     def spark(self) -> SparkSession:
         with self._lock:
             if self._spark is None:
-                self._spark = session.connect(self.home)
-                ops.create_tables(self._spark)
+                spark = session.connect(self.home)
+                for done in repair.heal(self.home, spark):
+                    self.progress(done)
+                guard.check_tables(self.home, spark)
+                ops.create_tables(spark)
+                self._spark = spark
             return self._spark
 
 

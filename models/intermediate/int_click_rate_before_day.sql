@@ -1,43 +1,31 @@
+{%- set days = days_of_build() %}
+
 with
 
-exposures as (
+item_days as (
 
-    select * from {{ ref('int_exposures_deduplicated') }}
-
-),
-
-engagements as (
-
-    select * from {{ ref('int_engagements_deduplicated') }}
+    select * from {{ ref('int_items_by_day') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
-events as (
+settled as (
 
     select
-        to_date(served_at) as day,
-        if(impressed, 1, 0) as exposures,
-        0 as clicks
-    from exposures
-
-    union all
-
-    select
-        to_date(engaged_at) as day,
-        0 as exposures,
-        1 as clicks
-    from engagements
-    where action = 'click'
+        coalesce(sum(exposures), 0) as exposures,
+        coalesce(sum(clicks), 0) as clicks
+    from {{ ref('int_item_totals') }}
+    {{ 'where false' if days['first_day'] is none }}
 
 ),
 
-days as (
+totals as (
 
     select
         day,
         sum(exposures) as exposures,
         sum(clicks) as clicks
-    from events
+    from item_days
     group by day
 
 ),
@@ -45,11 +33,12 @@ days as (
 totals_before as (
 
     select
-        day,
-        coalesce(sum(exposures) over days_before, 0) as exposures,
-        coalesce(sum(clicks) over days_before, 0) as clicks
-    from days
-    window days_before as (order by day rows between unbounded preceding and 1 preceding)
+        totals.day,
+        settled.exposures + coalesce(sum(totals.exposures) over days_before, 0) as exposures,
+        settled.clicks + coalesce(sum(totals.clicks) over days_before, 0) as clicks
+    from totals
+    cross join settled
+    window days_before as (order by totals.day rows between unbounded preceding and 1 preceding)
 
 ),
 
@@ -64,4 +53,4 @@ rates as (
 
 )
 
-select * from rates
+select {{ files_by_day(days) }} * from rates

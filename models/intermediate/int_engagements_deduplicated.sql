@@ -1,8 +1,14 @@
+{%- set days = days_of_build() %}
+
 with
 
 engagements as (
 
-    select * from {{ ref('stg_engagements') }}
+    select
+        *,
+        to_date(engaged_at) as day
+    from {{ ref('stg_engagements') }}
+    where {{ rebuilt('engaged_at', days, before=attribution_days()) }}
 
 ),
 
@@ -12,7 +18,7 @@ deliveries as (
         *,
         row_number() over (
             partition by event_id
-            order by load_id desc, source_file desc, source_row desc
+            order by load_id asc, source_file asc, source_row asc
         ) as delivery_rank
     from engagements
 
@@ -22,22 +28,27 @@ actions as (
 
     select
         * except (delivery_rank),
-        -- A label asks whether and when somebody first acted: the first of several clicks is the one that counts.
-        row_number() over (
+        lag(engaged_at) over (
             partition by request_id, item_id, action
             order by engaged_at asc, event_id asc
-        ) as action_rank
+        ) as last_engaged_at
     from deliveries
     where delivery_rank = 1
 
 ),
 
+-- A second click within the attribution window of the last is the same click: a label asks whether somebody acted.
 deduplicated as (
 
-    select * except (action_rank)
+    select * except (last_engaged_at)
     from actions
-    where action_rank = 1
+    where
+        (
+            last_engaged_at is null
+            or engaged_at >= last_engaged_at + make_dt_interval(0, {{ var('attribution_window_hours') }})
+        )
+        and {{ rebuilt('day', days) }}
 
 )
 
-select * from deduplicated
+select {{ files_by_day(days) }} * from deduplicated

@@ -1,109 +1,118 @@
+{%- set days = days_of_build() %}
+
 with
 
 exposures as (
 
-    select * from {{ ref('int_exposures_deduplicated') }}
+    select * from {{ ref('int_exposures_by_category') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
-engagements as (
+clicks as (
 
-    select * from {{ ref('int_engagements_deduplicated') }}
-
-),
-
-items as (
-
-    select * from {{ ref('int_exposures_joined_to_items') }}
+    select * from {{ ref('int_clicks_by_category') }}
+    where {{ rebuilt('day', days) }} and {{ rebuilt('served_day', days, before=attribution_days()) }}
 
 ),
 
 click_rates as (
 
     select * from {{ ref('int_click_rate_before_day') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
-categories as (
+known_before_day as (
 
-    select
-        exposures.event_id,
-        exposures.user_id,
-        exposures.served_at,
-        exposures.request_id,
-        exposures.item_id,
-        exposures.impressed,
-        items.item_click_rate,
-        explode(array_distinct(items.item_categories)) as category
-    from exposures
-    inner join items on exposures.event_id = items.event_id
+    {{ known_before_day(
+        ref('int_user_categories_by_day'), ref('int_user_category_totals'),
+        keys=['user_id', 'category'], sums=['exposures', 'expected_clicks_e9', 'clicks'], days=days
+    ) }}
 
 ),
 
-history as (
+events as (
 
     select
+        event_id,
         user_id,
         category,
+        day,
         served_at as known_at,
-        event_id,
-        if(impressed, 1, 0) as exposures,
-        if(impressed, item_click_rate, 0.0) as expected_clicks,
+        exposures,
+        expected_clicks_e9,
         0 as clicks
-    from categories
+    from exposures
 
     union all
 
     select
-        categories.user_id,
-        categories.category,
-        engagements.engaged_at as known_at,
-        null as event_id,
+        cast(null as string) as event_id,
+        user_id,
+        category,
+        day,
+        engaged_at as known_at,
         0 as exposures,
-        0.0 as expected_clicks,
+        0 as expected_clicks_e9,
         1 as clicks
-    from categories
-    inner join engagements
-        on
-            categories.request_id = engagements.request_id
-            and categories.item_id = engagements.item_id
-    where engagements.action = 'click'
+    from clicks
 
 ),
 
-known as (
+today as (
 
     select
         event_id,
-        known_at as served_at,
+        user_id,
+        category,
+        day,
         coalesce(sum(exposures) over strictly_before, 0) as exposures,
-        coalesce(sum(expected_clicks) over strictly_before, 0.0) as expected_clicks,
+        coalesce(sum(expected_clicks_e9) over strictly_before, 0) as expected_clicks_e9,
         coalesce(sum(clicks) over strictly_before, 0) as clicks
-    from history
+    from events
     window
         strictly_before as (
-            partition by user_id, category
+            partition by user_id, category, day
             order by unix_micros(known_at)
             range between unbounded preceding and 1 preceding
         )
 
 ),
 
+counted as (
+
+    select
+        today.event_id,
+        today.day,
+        known_before_day.exposures + today.exposures as exposures,
+        (known_before_day.expected_clicks_e9 + today.expected_clicks_e9) / 1e9 as expected_clicks,
+        known_before_day.clicks + today.clicks as clicks
+    from today
+    inner join known_before_day
+        on
+            today.user_id = known_before_day.user_id
+            and today.category = known_before_day.category
+            and today.day = known_before_day.day
+    where today.event_id is not null
+
+),
+
 joined as (
 
     select
-        known.event_id,
-        avg(known.exposures) as user_category_exposures,
-        avg({{ smoothed_rate('known.clicks', 'known.exposures', 'click_rates.click_rate') }})
+        counted.event_id,
+        counted.day,
+        avg(counted.exposures) as user_category_exposures,
+        avg({{ billionths(smoothed_rate('counted.clicks', 'counted.exposures', 'click_rates.click_rate')) }}) / 1e9
             as user_category_click_rate,
         -- Clicks beyond what the items' own rates promised at the time.
-        avg({{ smoothed_rate('(known.clicks - known.expected_clicks)', 'known.exposures', 0) }})
+        avg({{ billionths(smoothed_rate('(counted.clicks - counted.expected_clicks)', 'counted.exposures', 0)) }}) / 1e9
             as user_category_click_surplus
-    from known
-    inner join click_rates on to_date(known.served_at) = click_rates.day
-    where known.event_id is not null
-    group by known.event_id
+    from counted
+    inner join click_rates on counted.day = click_rates.day
+    group by counted.event_id, counted.day
 
 )
 
-select * from joined
+select {{ files_by_day(days) }} * from joined

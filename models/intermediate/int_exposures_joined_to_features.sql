@@ -1,26 +1,32 @@
+{%- set days = days_of_build() %}
+
 with
 
 exposures as (
 
     select * from {{ ref('int_exposures_labelled') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 users as (
 
     select * from {{ ref('int_exposures_joined_to_users') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 items as (
 
     select * from {{ ref('int_exposures_joined_to_items') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 categories as (
 
     select * from {{ ref('int_exposures_joined_to_categories') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -28,7 +34,6 @@ joined as (
 
     select
         exposures.*,
-        to_date(exposures.served_at) as day,
         {{ draw('exposures.event_id', var('sampling_salt')) }} as draw,
         {{ user_slice('exposures.user_id') }} as user_slice,
         users.user_segment,
@@ -51,7 +56,12 @@ joined as (
         coalesce(categories.user_category_click_rate, users.user_click_rate) as user_category_click_rate,
         coalesce(categories.user_category_exposures, 0.0) as user_category_exposures,
         users.user_mean_item_click_rate,
-        coalesce(categories.user_category_click_surplus, 0.0) as user_category_click_surplus
+        coalesce(categories.user_category_click_surplus, 0.0) as user_category_click_surplus,
+        cast(users.user_trailing_exposures as double) as user_trailing_exposures,
+        cast(users.user_trailing_clicks as double) as user_trailing_clicks,
+        cast(items.item_trailing_exposures as double) as item_trailing_exposures,
+        cast(items.item_trailing_clicks as double) as item_trailing_clicks,
+        users.user_recent_items
     from exposures
     inner join users on exposures.event_id = users.event_id
     inner join items on exposures.event_id = items.event_id
@@ -59,4 +69,4 @@ joined as (
 
 )
 
-select * from joined
+select {{ files_by_day(days) }} * from joined

@@ -1,21 +1,26 @@
+{%- set days = days_of_build() %}
+
 with
 
 exposures as (
 
     select * from {{ ref('int_exposures_deduplicated') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 engagements as (
 
     select * from {{ ref('int_engagements_deduplicated') }}
+    where {{ rebuilt('day', dict(days, last_day=none)) }}
 
 ),
 
 clock as (
 
     select max(served_at) as watermark
-    from exposures
+    from {{ ref('int_exposures_deduplicated') }}
+    where {{ rebuilt('day', dict(days, last_day=none)) }}
 
 ),
 
@@ -63,4 +68,4 @@ labelled as (
 
 )
 
-select * from labelled
+select {{ files_by_day(days) }} * from labelled

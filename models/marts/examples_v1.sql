@@ -1,8 +1,13 @@
+{{ config(materialized='incremental') }}
+
+{%- set days = days_of_build() %}
+
 with
 
 exposures as (
 
     select * from {{ ref('int_exposures_joined_to_features') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -48,7 +53,12 @@ examples as (
         user_category_click_rate,
         user_category_exposures,
         user_mean_item_click_rate,
-        user_category_click_surplus
+        user_category_click_surplus,
+        user_trailing_exposures,
+        user_trailing_clicks,
+        item_trailing_exposures,
+        item_trailing_clicks,
+        user_recent_items
     from exposures
     where
         impressed
@@ -58,5 +68,5 @@ examples as (
 
 )
 
-select * from examples
-{{ in_prefix_order() }}
+select {{ files_by_day(days) }} * from examples
+sort by day asc, acted desc, draw asc

@@ -1,8 +1,13 @@
+{{ config(materialized='incremental') }}
+
+{%- set days = days_of_build() %}
+
 with
 
 exposures as (
 
     select * from {{ ref('int_exposures_joined_to_features') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -47,10 +52,15 @@ random_slice as (
         user_category_click_rate,
         user_category_exposures,
         user_mean_item_click_rate,
-        user_category_click_surplus
+        user_category_click_surplus,
+        user_trailing_exposures,
+        user_trailing_clicks,
+        item_trailing_exposures,
+        item_trailing_clicks,
+        user_recent_items
     from exposures
     where traffic = 'random'
 
 )
 
-select * from random_slice
+select {{ files_by_day(days) }} * from random_slice

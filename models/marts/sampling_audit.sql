@@ -1,8 +1,8 @@
 with
 
-examples as (
+rates as (
 
-    select * from {{ ref('int_examples_stratified') }}
+    select * from {{ ref('sampling_rates') }}
 
 ),
 
@@ -12,17 +12,31 @@ training_examples as (
 
 ),
 
-offered as (
+sampled as (
+
+    select * from {{ ref('int_examples_sampled') }}
+
+),
+
+-- Of a materialised recipe what lies in the table, of another what a reader would get.
+kept as (
 
     select
         day,
         recipe,
         stratum,
-        count(*) as rows_in,
-        count_if(acted = 0) as negatives_in,
-        max(sampling_keep) as intended_keep
-    from examples
-    group by day, recipe, stratum
+        acted
+    from training_examples
+
+    union all
+
+    select
+        day,
+        recipe,
+        stratum,
+        acted
+    from sampled
+    where not {{ recipe_is_materialised() }}
 
 ),
 
@@ -34,7 +48,7 @@ taken as (
         stratum,
         count(*) as rows_out,
         count_if(acted = 0) as negatives_out
-    from training_examples
+    from kept
     group by day, recipe, stratum
 
 ),
@@ -42,22 +56,22 @@ taken as (
 audited as (
 
     select
-        offered.day,
-        offered.recipe,
-        offered.stratum,
-        offered.rows_in,
+        rates.day,
+        rates.recipe,
+        rates.stratum,
+        rates.rows_in,
         coalesce(taken.rows_out, 0) as rows_out,
-        offered.rows_in - offered.negatives_in as positives_in,
+        rates.positives_in,
         coalesce(taken.rows_out - taken.negatives_out, 0) as positives_out,
-        offered.negatives_in,
+        rates.negatives_in,
         coalesce(taken.negatives_out, 0) as negatives_out,
-        offered.intended_keep
-    from offered
+        rates.sampling_keep as intended_keep
+    from rates
     left join taken
         on
-            offered.day = taken.day
-            and offered.recipe = taken.recipe
-            and offered.stratum = taken.stratum
+            rates.day = taken.day
+            and rates.recipe = taken.recipe
+            and rates.stratum = taken.stratum
 
 ),
 

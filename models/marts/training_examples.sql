@@ -1,12 +1,12 @@
 with
 
-examples as (
+sampled as (
 
-    select * from {{ ref('int_examples_stratified') }}
+    select * from {{ ref('int_examples_sampled') }}
 
 ),
 
-kept as (
+training_examples as (
 
     select
         event_id,
@@ -49,14 +49,19 @@ kept as (
         user_category_exposures,
         user_mean_item_click_rate,
         user_category_click_surplus,
+        user_trailing_exposures,
+        user_trailing_clicks,
+        item_trailing_exposures,
+        item_trailing_clicks,
+        user_recent_items,
         recipe,
         stratum,
         keep_probability,
         negative_keep_probability
-    from examples
-    where is_kept
+    from sampled
+    where {{ recipe_is_materialised() }}
 
 )
 
-select * from kept
-{{ in_prefix_order() }}
+select * from training_examples
+{{ in_prefix_order('recipe') }}

@@ -1,8 +1,11 @@
+{%- set days = days_of_build() %}
+
 with
 
 examples as (
 
     select * from {{ ref('examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -30,4 +33,4 @@ features as (
 
 )
 
-select * from features
+select {{ files_by_day(days) }} * from features

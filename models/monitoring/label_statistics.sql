@@ -1,8 +1,11 @@
+{%- set days = days_of_build() %}
+
 with
 
 examples as (
 
     select * from {{ ref('examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -29,4 +32,4 @@ days as (
 
 )
 
-select * from days
+select {{ files_by_day(days) }} * from days

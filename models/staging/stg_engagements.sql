@@ -16,6 +16,13 @@ typed as (
         action,
         value,
         engaged_at,
+        served_at,
+        position,
+        traffic,
+        surface,
+        logging_probability,
+        try_cast(get_json_object(features, '$.affinity') as double) as logged_affinity,
+        features,
         load_id,
         source_file,
         source_row

@@ -24,6 +24,7 @@ typed as (
         logging_draw,
         score,
         try_cast(get_json_object(features, '$.affinity') as double) as logged_affinity,
+        features,
         features_as_of,
         load_id,
         source_file,

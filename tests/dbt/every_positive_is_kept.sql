@@ -1,6 +1,4 @@
-{%- set random_share = var('recipes')[var('recipe')]['random_traffic']['share'] -%}
-
--- Examples with an action that may train and are not in the training set, whatever the recipe.
+-- Examples with an action that may train by a recipe and are not in its sample.
 with
 
 examples as (
@@ -15,17 +13,53 @@ training_examples as (
 
 ),
 
-dropped as (
+sampled as (
+
+    select * from {{ ref('int_examples_sampled') }}
+
+),
+
+kept as (
 
     select
-        examples.event_id,
-        examples.traffic,
-        examples.user_slice
-    from examples
-    left anti join training_examples on examples.event_id = training_examples.event_id
-    where
-        examples.acted = 1
-        and (examples.traffic = 'policy' or ({{ random_share }} > 0 and examples.user_slice = 'train'))
+        recipe,
+        event_id
+    from training_examples
+
+    union all
+
+    select
+        recipe,
+        event_id
+    from sampled
+    where not {{ recipe_is_materialised() }}
+
+),
+
+may_train as (
+
+    {% for name, recipe in var('recipes').items() -%}
+        {%- set rules = recipe['rules'] | selectattr('column', 'equalto', 'traffic') | map(attribute='in') | list -%}
+        {%- set random_trains = recipe['random_traffic']['share'] > 0 or 'random' in rules | sum(start=[]) -%}
+        select
+            {{ quoted_list([name]) }} as recipe,
+            event_id,
+            traffic,
+            user_slice
+        from examples
+        where acted = 1 and (traffic = 'policy' or {{ "user_slice = 'train'" if random_trains else 'false' }})
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+dropped as (
+
+    select may_train.*
+    from may_train
+    left anti join kept
+        on
+            may_train.recipe = kept.recipe
+            and may_train.event_id = kept.event_id
 
 )
 

@@ -1,36 +1,53 @@
+{%- set days = rebuilt_days() -%}
+
 -- What examples say was known before an exposure, counted again the slow plain way for the 200 lowest draws; and no
--- exposure that rests on an event or a state of its own instant or later.
+-- exposure that rests on an event or a state of its own instant or later. Of the days that this run built again.
 with
 
 examples as (
 
     select * from {{ ref('examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 exposures as (
 
     select * from {{ ref('int_exposures_deduplicated') }}
-    where impressed
+    where impressed and {{ rebuilt('day', days) }}
 
 ),
 
 clicks as (
 
     select * from {{ ref('int_engagements_deduplicated') }}
-    where action = 'click'
+    where action = 'click' and {{ rebuilt('day', days) }}
 
 ),
 
 users as (
 
     select * from {{ ref('int_exposures_joined_to_users') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 items as (
 
     select * from {{ ref('int_exposures_joined_to_items') }}
+    where {{ rebuilt('day', days) }}
+
+),
+
+user_totals as (
+
+    select * from {{ ref('int_user_totals') }}
+
+),
+
+item_totals as (
+
+    select * from {{ ref('int_item_totals') }}
 
 ),
 
@@ -84,11 +101,13 @@ miscounted as (
     inner join user_clicks_before on looked_at.event_id = user_clicks_before.event_id
     inner join item_exposures_before on looked_at.event_id = item_exposures_before.event_id
     inner join item_clicks_before on looked_at.event_id = item_clicks_before.event_id
+    left join user_totals on looked_at.user_id = user_totals.user_id
+    left join item_totals on looked_at.item_id = item_totals.item_id
     where
-        looked_at.user_exposures != user_exposures_before.num_rows
-        or looked_at.user_clicks != user_clicks_before.num_rows
-        or looked_at.item_exposures != item_exposures_before.num_rows
-        or looked_at.item_clicks != item_clicks_before.num_rows
+        looked_at.user_exposures != user_exposures_before.num_rows + coalesce(user_totals.exposures, 0)
+        or looked_at.user_clicks != user_clicks_before.num_rows + coalesce(user_totals.clicks, 0)
+        or looked_at.item_exposures != item_exposures_before.num_rows + coalesce(item_totals.exposures, 0)
+        or looked_at.item_clicks != item_clicks_before.num_rows + coalesce(item_totals.clicks, 0)
 
 ),
 

@@ -1,40 +1,49 @@
--- No exposure vanishes on its way: each step holds exactly the rows of the step before, less those named here.
+{%- set days = rebuilt_days() -%}
+
+-- No exposure vanishes on its way: each step holds exactly the rows of the step before, less those named here. Of the
+-- days that this run built again.
 with
 
 raw_exposures as (
 
     select * from {{ source('raw', 'exposures') }}
+    where {{ rebuilt('served_at', days) }}
 
 ),
 
 deduplicated as (
 
     select * from {{ ref('int_exposures_deduplicated') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 labelled as (
 
     select * from {{ ref('int_exposures_labelled') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 examples as (
 
     select * from {{ ref('examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 random_slice as (
 
     select * from {{ ref('random_slice') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 clock as (
 
     select max(served_at) - make_dt_interval(0, {{ var('attribution_window_hours') }}) as newest_closed
-    from raw_exposures
+    from {{ ref('int_exposures_deduplicated') }}
+    where {{ rebuilt('day', dict(days, last_day=none)) }}
 
 ),
 
@@ -49,6 +58,7 @@ known as (
 
     select
         count(*) as num_events,
+        count_if(deduplicated.source_file like 'engagements/%') as unlogged,
         count_if(deduplicated.served_at > clock.newest_closed) as pending
     from deduplicated
     cross join clock
@@ -85,6 +95,7 @@ counted as (
     select
         landed.num_events as landed,
         known.num_events as deduplicated,
+        known.unlogged,
         known.pending,
         closed.num_events as labelled,
         closed.not_seen,
@@ -102,7 +113,7 @@ counted as (
 
 select * from counted
 where
-    landed != deduplicated
+    landed + unlogged != deduplicated
     or deduplicated != labelled + pending
     or labelled != examples + not_seen + landed_for_a_late_action
     or random_candidates != random_slice

@@ -261,8 +261,11 @@ def test_whoever_is_killed_nothing_is_lost_or_doubled(home: Home, victim: str, m
         assert time.monotonic() < deadline, f"no {moment} after 90 seconds"
         time.sleep(0.01)
     os.kill(process.pid if victim == "ingest" else running.pid, signal.SIGKILL)
-    assert process.wait(timeout=90) != 0
-    assert ledger.begun()
+    ended = process.wait(timeout=90)
+    # An ingest that had not met the server yet may go on with the next one; all others leave their load begun.
+    if victim == "ingest" or moment == "raw table":
+        assert ended != 0
+    assert bool(ledger.begun()) == (ended != 0)
 
     ingest(home, now=NOW)
     rows = _rows(home, "raw.exposures", f"startswith(event_id, '{name} ')")

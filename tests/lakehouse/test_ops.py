@@ -67,6 +67,35 @@ def test_appended_rows_arrive_by_name_and_only_once_with_a_key(spark: "SparkSess
     assert list(lake_home.exchange.iterdir()) == []
 
 
+def test_rows_take_the_place_of_those_with_their_value_and_of_no_others(spark: "SparkSession", lake_home: Home) -> None:
+    def replace(recipe: str, events: list[str]) -> None:
+        rows = pa.table({"event_id": pa.array(events, pa.string()), "recipe": pa.array([recipe] * len(events))})
+        rows = rows.set_column(1, "recipe", rows["recipe"].cast(pa.string()))
+        ops.replace(spark, "ops.sampled_rows", rows, home=lake_home, column="recipe", value=recipe)
+
+    replace("ops-test", ["e1", "e2"])
+    replace("it's", ["e1"])
+    replace("ops-test", ["e2", "e3"])
+    there = read(pin("ops.sampled_rows", home=lake_home), columns=["recipe", "event_id"]).to_pylist()
+    assert sorted((row["recipe"], row["event_id"]) for row in there) == [
+        ("it's", "e1"),
+        ("ops-test", "e2"),
+        ("ops-test", "e3"),
+    ]
+    replace("ops-test", [])
+    replace("it's", [])
+    assert read(pin("ops.sampled_rows", home=lake_home)).num_rows == 0
+    with pytest.raises(ValueError, match=r"rows have \['other'\] in recipe; all must have 'ops-test'"):
+        ops.replace(
+            spark,
+            "ops.sampled_rows",
+            pa.table({"event_id": ["e1"], "recipe": ["other"]}),
+            home=lake_home,
+            column="recipe",
+            value="ops-test",
+        )
+
+
 def test_times_keep_their_instant_and_absent_columns_are_null(spark: "SparkSession", lake_home: Home) -> None:
     at = datetime(2026, 1, 31, 12, 0, 0, 250, tzinfo=UTC)
     rows = pa.table({"release_id": ["ops-times"], "at": pa.array([at], pa.timestamp("ns", tz="UTC"))})

@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lakehouse import server
+from lakehouse import guard, repair, server
 from lakehouse.errors import LakeError
 from lakehouse.home import Home
 from lakehouse.jars import SPARK_HOME
+from lakehouse.session import connect
 
 QUERY_FOR_HOURS = "select sum(hash(sha2(string(id), 256))) from range(1000000000000)"
 
@@ -229,6 +230,36 @@ spark.sql("{QUERY_FOR_HOURS}").collect()
             successor = server.status(mortal_home)
             assert successor is not None
             assert successor.pid != running.pid
+
+
+@pytest.mark.lake
+def test_a_create_killed_between_its_commit_and_its_registration_is_named_and_heals(
+    mortal_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "REGISTERED_WITHIN_S", 0.1)
+    for attempt in range(3):
+        running = server.ensure(mortal_home)
+        create = f"create table killed_{attempt} using delta as select id from range(100)"
+        client = python(mortal_home, f"from lakehouse.session import connect; connect().sql('{create}').collect()")
+        log = mortal_home.warehouse / f"killed_{attempt}" / "_delta_log"
+        while client.poll() is None and not (log / f"{0:020}.json").exists():
+            time.sleep(0.0005)
+        os.kill(running.pid, signal.SIGKILL)
+        client.wait(timeout=90)
+        spark = connect(mortal_home)
+        if guard.unregistered(mortal_home, spark):
+            break
+    else:
+        pytest.fail("three creates were registered before the kill reached the server")
+    with pytest.raises(
+        guard.TableFault, match=rf"^default\.killed_{attempt} has a Delta log at {log.parent} and no entry"
+    ):
+        guard.check_tables(mortal_home, spark)
+    assert repair.heal(mortal_home, spark) == [
+        f"default.killed_{attempt}: registered with the content of its version 0"
+    ]
+    guard.check_tables(mortal_home, spark)
+    assert spark.table(f"killed_{attempt}").count() == 100
 
 
 @pytest.mark.lake

@@ -28,8 +28,22 @@ def test_every_address_is_loopback(values: dict[str, str]) -> None:
     assert addresses == {"127.0.0.1"}
 
 
+def test_on_a_cluster_the_work_goes_to_its_master_and_sizes_come_from_its_cores(values: dict[str, str]) -> None:
+    there = spark_settings.on_cluster(values, url="spark://127.0.0.1:7077", num_cores=4, secret="s3")
+    assert there["spark.master"] == "spark://127.0.0.1:7077"
+    assert (there["spark.authenticate"], there["spark.authenticate.secret"]) == ("true", "s3")
+    assert there["spark.sql.shuffle.partitions"] == "8"
+    assert set(values) < set(there)
+
+
+def test_only_the_owner_reads_the_settings_also_where_a_file_was_there_before(tmp_path: Path) -> None:
+    (tmp_path / "spark-defaults.conf").touch(mode=0o644)
+    conf = spark_settings.write(tmp_path, {"spark.authenticate.secret": "s3"})
+    assert (conf / "spark-defaults.conf").stat().st_mode & 0o777 == 0o600
+
+
 def test_settings_are_written_one_a_line_where_spark_reads_them(values: dict[str, str], tmp_path: Path) -> None:
-    conf = spark_settings.write(Home(tmp_path), values)
+    conf = spark_settings.write(tmp_path / "conf", values)
     lines = (conf / "spark-defaults.conf").read_text().splitlines()
     assert dict(line.split(" ", 1) for line in lines) == values
     assert (conf / "log4j2.properties").exists()

@@ -67,16 +67,24 @@ def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         server.stop(home)
 
 
-def land(world: World, home: Home) -> None:
+def land(world: World, home: Home, *, load_id: int = 1) -> None:
     """The world's rows as one load of each stream."""
     spark = connect(home)
     ops.create_tables(spark)
     loads = []
     for stream in ("exposures", "engagements", "users", "items"):
         rows = getattr(world, stream)
+        # Arrow takes its columns from the first row.
+        every_column = {name: None for row in rows for name in row}
         numbered = [
-            row
-            | {"load_id": 1, "source_file": f"{stream}/tiny.jsonl", "source_row": number, "payload_hash": str(number)}
+            every_column
+            | row
+            | {
+                "load_id": load_id,
+                "source_file": f"{stream}/tiny-{load_id}.jsonl",
+                "source_row": number,
+                "payload_hash": f"{load_id}-{number}",
+            }
             for number, row in enumerate(rows, start=1)
         ]
         ops.append(spark, f"raw.{stream}", pa.Table.from_pylist(numbered), home=home)
@@ -87,7 +95,7 @@ def land(world: World, home: Home) -> None:
             "quarantined": 0,
             "files": 1,
         }
-        loads.append({"stream": stream, "load_id": 1} | counts)
+        loads.append({"stream": stream, "load_id": load_id} | counts)
     ops.append(spark, "ops.ingest_loads", pa.Table.from_pylist(loads), home=home)
 
 

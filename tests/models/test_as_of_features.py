@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from deltalake import DeltaTable
-from tiny_world import World, expected_labels, known_before, segment_before
+from tiny_world import World, expected_labels, known_before, recent_items_before, segment_before
 
 from lakehouse.home import PROJECT, Home
 
@@ -34,6 +34,8 @@ def test_every_feature_is_what_was_known_strictly_before(query: Query, world: Wo
         )
         assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-12)
         assert row["user_segment"] == segment_before(world, exposures[row["event_id"]])
+        expected_items = recent_items_before(world, exposures[row["event_id"]], num=knobs["recent_clicks"])
+        assert row["user_recent_items"] == expected_items
 
 
 def test_every_candidate_of_random_traffic_is_in_the_random_slice(query: Query, world: World) -> None:

@@ -1,19 +1,22 @@
 """Target dev: tables of one's own, production read and never written; and what two recipes keep of the same rows."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from conftest import run_dbt
 
 from lakehouse import server
-from lakehouse.home import Home
+from lakehouse.home import PROJECT, Home
 from lakehouse.session import connect
 from lakehouse.versions import pin
 
 pytestmark = pytest.mark.lake
 Query = Callable[[str], list[dict[str, Any]]]
-SAMPLING = ("int_examples_stratified", "training_examples", "sampling_audit")
+# The two recipes of the project and, for the second developer, one more that both are compared with.
+LEANER = {"materialised": True, "rules": [], "otherwise": 0.01, "random_traffic": {"share": 0.02}}
 
 
 def production_versions(home: Home) -> dict[str, str]:
@@ -33,9 +36,11 @@ def production_versions(home: Home) -> dict[str, str]:
 def developed(built: Home) -> tuple[dict[str, str], dict[str, str]]:
     """Production's versions before and after somebody tried two recipes in dev, on production's examples."""
     before = production_versions(built)
-    for user, recipe in (("first", "standard"), ("second", "lean")):
+    recipes = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["recipes"]
+    for user, added in (("first", {}), ("second", {"leaner": LEANER})):
         environment = server.environment(built) | {"STILLHOUSE_USER": user}
-        run_dbt("build", "--select", *SAMPLING, "--vars", f"recipe: {recipe}", environment=environment)
+        chosen = json.dumps({"recipes": recipes | added})
+        run_dbt("build", "--selector", "sampling", "--vars", chosen, environment=environment)
     return before, production_versions(built)
 
 
@@ -63,12 +68,12 @@ def test_the_same_recipe_over_the_same_version_keeps_the_same_rows(query: Query)
 
 @pytest.mark.usefixtures("developed")
 def test_a_smaller_recipe_keeps_a_subset_and_every_row_with_an_action(query: Query) -> None:
-    standard = {row["event_id"] for row in query("select event_id from marts.training_examples")}
-    lean = {row["event_id"] for row in query("select event_id from dev_second_marts.training_examples")}
+    rows = query("select recipe, event_id from dev_second_marts.training_examples")
+    standard, leaner = ({row["event_id"] for row in rows if row["recipe"] == name} for name in ("standard", "leaner"))
     acted = {
         row["event_id"]
         for row in query(
             "select event_id from marts.examples where acted = 1 and (traffic = 'policy' or user_slice = 'train')"
         )
     }
-    assert acted < lean < standard
+    assert acted < leaner < standard

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lakehouse.features import feature_spec
+from lakehouse.ops import TABLES
 from ranker.spec import FeatureSpec
 
 
@@ -21,12 +22,23 @@ def test_every_model_is_a_view_or_a_delta_table_and_none_overwrites_partitions(m
         assert config.get("incremental_strategy") != "insert_overwrite", model["name"]
 
 
+def test_every_incremental_model_replaces_its_days_or_says_what_else(models: list[dict[str, Any]]) -> None:
+    incremental = [model for model in models if model["config"]["materialized"] == "incremental"]
+    assert len(incremental) > 15
+    for model in incremental:
+        assert model["config"]["incremental_strategy"] == "replace_where", model["name"]
+        predicates = model["config"].get("incremental_predicates")
+        assert ("day" in model["columns"]) != (predicates == ["true"]), model["name"]
+
+
 def test_every_table_keeps_its_versions_for_a_year_without_deletion_vectors(models: list[dict[str, Any]]) -> None:
     for model in models:
         properties = model["config"]["tblproperties"]
         assert properties["delta.logRetentionDuration"] == "interval 365 days", model["name"]
         assert properties["delta.deletedFileRetentionDuration"] == "interval 365 days", model["name"]
         assert properties["delta.enableDeletionVectors"] == "false", model["name"]
+        # Spark would cut the log after a year, and with it versions that releases pin.
+        assert properties["delta.enableExpiredLogCleanup"] == "false", model["name"]
 
 
 def test_no_two_models_share_an_alias(models: list[dict[str, Any]]) -> None:
@@ -55,6 +67,16 @@ def test_every_description_begins_with_the_grain_and_every_column_has_one(models
         assert model["columns"], model["name"]
         for column in model["columns"].values():
             assert column["description"], f"{model['name']}.{column['name']}"
+
+
+def test_tables_that_no_model_builds_are_described_as_the_lake_describes_them(manifest: dict[str, Any]) -> None:
+    described = [source for source in manifest["sources"].values() if source["columns"]]
+    assert {source["name"] for source in described} >= {"quarantine", "gate_decisions", "releases"}
+    for source in described:
+        table = TABLES[f"{source['schema']}.{source['name']}"]
+        assert source["description"] == table.comment
+        columns = {name: column["description"] for name, column in source["columns"].items()}
+        assert columns == {column.name: column.comment for column in table.columns}, table.name
 
 
 def test_every_model_has_an_owner(models: list[dict[str, Any]], manifest: dict[str, Any]) -> None:

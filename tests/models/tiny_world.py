@@ -66,7 +66,7 @@ def make_world(*, seed: int = 7, num_requests: int = 400) -> World:
         {
             "item_id": f"i{item}",
             "updated_at": at,
-            "attributes": f'{{"content_type":"{kind}","categories":{categories}}}',
+            "attributes": f'{{"content_type":"{kind}","categories":{categories},"published_at":{published_at(item)}}}',
         }
         for item in range(15)
         for at, kind, categories in (
@@ -75,6 +75,24 @@ def make_world(*, seed: int = 7, num_requests: int = 400) -> World:
         )
     ]
     return World(exposures, engagements, users, items)
+
+
+def published_at(item: int) -> str:
+    """As JSON: up to two weeks before the start; of every fourth item unknown."""
+    return "null" if item % 4 == 0 else f'"{(START - timedelta(days=item)).isoformat()}"'
+
+
+def recent_items_before(world: World, exposure: Row, *, num: int) -> list[str]:
+    """The items that the user clicked last before the exposure, the latest first."""
+    clicks = [
+        row
+        for row in world.engagements
+        if row["action"] == "click"
+        and row["user_id"] == exposure["user_id"]
+        and row["engaged_at"] < exposure["served_at"]
+    ]
+    clicks.sort(key=lambda row: (row["engaged_at"], row["event_id"]), reverse=True)
+    return [row["item_id"] for row in clicks[:num]]
 
 
 def known_before(world: World, exposure: Row, *, weight: float, start_rate: float) -> dict[str, float]:

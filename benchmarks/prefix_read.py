@@ -1,0 +1,193 @@
+"""Sampling while reading against a filtered scan of an unordered copy of the same table (5 minutes).
+
+The lake server writes both copies: one as the project writes marts.examples, by its own macro and in row groups of
+20,000, one in order of arrival with Spark's default row groups. About 2 % of rows are acted on. Each read gives every
+column of the rows that it keeps; both are timed in turns, and the median counts. Ratios are those of seconds, as
+kept rows a second.
+"""
+
+import argparse
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from benchmarks._figures import FOLDER, Figure, report
+from lakehouse.home import PROJECT, Home
+from lakehouse.ops import PROPERTIES
+from lakehouse.recipes import Recipe
+from lakehouse.sampling import ADDED, read_sample
+from lakehouse.server import stop
+from lakehouse.session import connect
+from lakehouse.versions import Pin, PinError, pin, read
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROWS_IN_GROUP = 20_000
+GOALS = {0.1: 10, 0.02: 18}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--days", type=int, default=4)
+    parser.add_argument("--repetitions", type=int, default=5)
+    arguments = parser.parse_args()
+    home = Home(FOLDER / "prefix-read-home")
+    try:
+        ordered, unordered, rates = tables(home, rows=arguments.rows, days=arguments.days)
+    finally:
+        stop(home)
+    figures: list[Figure] = []
+    for keep, goal in GOALS.items():
+        figures += compare(
+            ordered, unordered, rates, keep=keep, goal=goal, rows=arguments.rows, repetitions=arguments.repetitions
+        )
+    report("prefix_read", figures)
+
+
+def compare(
+    ordered: Pin, unordered: Pin, rates: Pin, *, keep: float, goal: float, rows: int, repetitions: int
+) -> list[Figure]:
+    """Speed of both reads at one keep probability, and whether they gave the same rows."""
+    recipe = recipe_of(keep)
+    seconds: dict[str, list[float]] = {"ours": [], "scan": []}
+    where = (pc.field("acted") == 1) | (pc.field("draw") < keep)
+    for _ in range(repetitions + 1):
+        started = time.perf_counter()
+        sample = read_sample(ordered, recipe=recipe, rates=rates)
+        seconds["ours"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        scan = read(unordered, where=where)
+        seconds["scan"].append(time.perf_counter() - started)
+        kept, differing = sample.num_rows, num_differing(sample.drop_columns(list(ADDED)), scan)
+        del sample, scan
+    # The first round warmed the page cache.
+    ours, baseline = (median(seconds[name][1:]) for name in ("ours", "scan"))
+    print(f"{keep:.0%} of negatives: {ours:.3f} s against {baseline:.3f} s, {kept:,} of {rows:,} rows", flush=True)
+    speed = Figure(
+        figure=f"kept rows a second, {keep:.0%} of negatives ({ours:.3f} s against {baseline:.3f} s)",
+        ours=kept / ours,
+        baseline=kept / baseline,
+        goal=f"≥ {goal} ×",
+        holds=baseline / ours >= goal,
+    )
+    same = Figure(
+        figure=f"rows that differ from the scan's, {keep:.0%} of negatives",
+        ours=differing,
+        baseline=kept,
+        goal="0",
+        holds=differing == 0,
+    )
+    return [speed, same]
+
+
+def num_differing(ours: pa.Table, scan: pa.Table) -> int:
+    """Rows that are not the same, in every column, when both are sorted by id."""
+    if ours.num_rows != scan.num_rows:
+        return abs(ours.num_rows - scan.num_rows)
+    first, second = (table.sort_by("event_id").combine_chunks() for table in (ours, scan.select(ours.column_names)))
+    same = pa.repeat(True, first.num_rows)
+    for name in first.column_names:
+        one, other = comparable(first[name]), comparable(second[name])
+        equal = pc.fill_null(pc.equal(one, other), False)
+        same = pc.and_(same, pc.or_(equal, pc.and_(pc.is_null(one), pc.is_null(other))))
+    return int(first.num_rows - pc.sum(same).as_py())
+
+
+def comparable(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists of words as text: Arrow compares no lists."""
+    return pc.binary_join(values, "/") if pa.types.is_list(values.type) else values
+
+
+def recipe_of(keep: float) -> Recipe:
+    return Recipe(name=f"keep_{keep:g}", materialised=False, rules=(), otherwise=keep, random_share=0)
+
+
+def tables(home: Home, *, rows: int, days: int) -> tuple[Pin, Pin, Pin]:
+    """Pins of the ordered copy, the unordered one and the rates; built where they are not there in this size."""
+    schema = f"bench_{rows}_{days}"
+    relations = [f"{schema}.{name}" for name in ("ordered", "unordered", "sampling_rates")]
+    try:
+        ordered, unordered, rates = (pin(relation, home=home) for relation in relations)
+    except PinError:
+        spark = connect(home)
+        spark.sql(f"create schema if not exists {schema}")
+        build(spark, schema, rows=rows, days=days)
+        ordered, unordered, rates = (pin(relation, home=home) for relation in relations)
+    return ordered, unordered, rates
+
+
+def build(spark: "SparkSession", schema: str, *, rows: int, days: int) -> None:
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
+
+    def write(name: str, query: str) -> None:
+        started = time.perf_counter()
+        spark.sql(f"create or replace table {schema}.{name} using delta tblproperties ({properties}) as {query}")
+        print(f"{schema}.{name}: built in {time.perf_counter() - started:.0f} s", flush=True)
+
+    write("unordered", rows_in_order_of_arrival(rows=rows, days=days))
+    spark.sql(f"set parquet.block.row.count.limit = {ROWS_IN_GROUP}")
+    write("ordered", f"select * from {schema}.unordered {macro('in_prefix_order')}")
+    recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D" for keep in GOALS)
+    write(
+        "sampling_rates",
+        f"select distinct day, recipe, 'otherwise' as stratum, sampling_keep from {schema}.unordered "
+        f"lateral view stack({len(GOALS)}, {recipes}) rates as recipe, sampling_keep",
+    )
+
+
+def rows_in_order_of_arrival(*, rows: int, days: int) -> str:
+    """Rows with the columns of marts.examples as its contract lists them, every value a hash of the row's number."""
+    models = yaml.safe_load((PROJECT / "models" / "marts" / "_marts.yml").read_text())["models"]
+    columns = next(model["columns"] for model in models if model["name"] == "examples")
+    known = {
+        "event_id": "concat('e', id)",
+        "request_id": "concat('r', id div 10)",
+        "user_id": "concat('u', pmod(xxhash64(id, 'user'), 200000))",
+        "item_id": "concat('i', pmod(xxhash64(id, 'item'), 50000))",
+        "served_at": f"timestamp_seconds(1767225600 + cast(id * {86400 * days} / {rows} as bigint))",
+        "day": f"date_add(date'2026-01-01', cast(id * {days} div {rows} as int))",
+        "position": "cast(1 + pmod(id, 10) as int)",
+        "traffic": "'policy'",
+        "release_id": "cast(null as string)",
+        "propensity": "cast(null as double)",
+        "logging_probability": "1.0D",
+        "draw": macro("draw", "concat('e', id)", "sampling-1"),
+        "acted": f"cast({chance('action')} < 0.02 as int)",
+        "clicked": f"cast({chance('action')} < 0.015 as int)",
+    }
+    chosen = [f"{known.get(column['name']) or any_value(**column)} as {column['name']}" for column in columns]
+    return f"select {', '.join(chosen)} from range(0, {rows}, 1, {2 * days})"
+
+
+def any_value(*, name: str, data_type: str, **_: object) -> str:
+    """A feature, segment or label by its type: one of eight words, up to three words, a number."""
+    word = f"concat('{name}-', pmod(xxhash64(id, '{name}'), 8))"
+    return {
+        "string": word,
+        "array<string>": f"slice(array({word}, 'one', 'other'), 1, cast(1 + pmod(id, 3) as int))",
+        "int": f"cast({chance(name)} < 0.005 as int)",
+        "double": chance(name),
+    }[data_type]
+
+
+def chance(purpose: str) -> str:
+    """A number in [0, 1) for each row."""
+    return f"(pmod(xxhash64(id, '{purpose}'), 1000003) / 1000003)"
+
+
+def macro(name: str, *arguments: str) -> str:
+    """What one of the project's macros compiles to."""
+    text = (PROJECT / "macros" / f"{name}.sql").read_text()
+    call = f"{{{{ {name}({', '.join(map(repr, arguments))}) }}}}"
+    return jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(text + call).render().strip()
+
+
+if __name__ == "__main__":
+    main()

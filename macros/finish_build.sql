@@ -1,0 +1,23 @@
+{% macro finish_build(results) %}
+    {#-
+        Write down that a build is complete, and which landed rows came too late for it. It is complete when every
+        incremental model was built in it up to the newest day; the days of an incomplete one are built again.
+    -#}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- set built = [] -%}
+        {%- for result in results if result.status == 'success' -%}
+            {%- do built.append(result.node.unique_id) -%}
+        {%- endfor -%}
+        {%- set missing = [] -%}
+        {%- for node in graph.nodes.values() if node.config.materialized == 'incremental' -%}
+            {%- if node.unique_id not in built -%} {%- do missing.append(node.unique_id) -%} {%- endif -%}
+        {%- endfor -%}
+        {%- if missing == [] and var('backfill_to', none) is none -%}
+            {%- do run_query(count_late_rows()) -%}
+            {%- do run_query(
+                'insert into ' ~ builds() ~ " by name select * except (event, at), 'complete' as event, now() as at from "
+                ~ builds() ~ " where build_id = '" ~ invocation_id ~ "' and event = 'started'"
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}

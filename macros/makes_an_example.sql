@@ -1,0 +1,12 @@
+{% macro makes_an_example(engagement) -%}
+    {#-
+        Whether an engagement carries what makes an example of an impression that did not land. Random traffic lands
+        whole, so what is missing of it is an error, not a decision of the collector.
+    -#}
+    {{ engagement }}.traffic = 'policy'
+    and {{ engagement }}.served_at is not null
+    and {{ engagement }}.position is not null
+    and {{ engagement }}.surface is not null
+    and {{ engagement }}.features is not null
+    and {{ engagement }}.logging_probability is not null
+{%- endmacro %}

@@ -1,0 +1,63 @@
+{{ config(materialized='view') }}
+
+with
+
+examples as (
+
+    select * from {{ ref('examples') }}
+
+),
+
+rates as (
+
+    select
+        day,
+        recipe,
+        stratum,
+        sampling_keep
+    from {{ ref('sampling_rates') }}
+
+),
+
+-- A row without a stratum may not train by that recipe, and finds no rate.
+stratified as (
+
+    {% for name, recipe in var('recipes').items() -%}
+        {%- set highest_keep = (recipe['rules'] | map(attribute='keep') | list + [recipe['otherwise']]) | max -%}
+        select
+            *,
+            {{ quoted_list([name]) }} as recipe,
+            {{ recipe_stratum(recipe) }} as stratum
+        from examples
+        -- Says no more than the rates do, in words that a file's statistics can answer: whole row groups are skipped.
+        where acted = 1 or draw < cast({{ highest_keep }} as double) or traffic = 'random'
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+rated as (
+
+    select
+        stratified.*,
+        rates.sampling_keep
+    from stratified
+    inner join rates
+        on
+            stratified.day = rates.day
+            and stratified.recipe = rates.recipe
+            and stratified.stratum = rates.stratum
+
+),
+
+sampled as (
+
+    select
+        *,
+        if(acted = 1, 1.0, logging_probability * sampling_keep) as keep_probability,
+        logging_probability * sampling_keep as negative_keep_probability
+    from rated
+    where acted = 1 or draw < sampling_keep
+
+)
+
+select * from sampled

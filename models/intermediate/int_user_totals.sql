@@ -1,0 +1,5 @@
+{{ config(incremental_predicates=['true']) }}
+
+{{ settled_totals(
+    ref('int_users_by_day'), keys=['user_id'], sums=['exposures', 'expected_clicks_e9', 'clicks'], clicks=true
+) }}

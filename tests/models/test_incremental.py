@@ -1,0 +1,167 @@
+"""Production built day by day, from rows in any order, against the same rows built at once."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import land, run_dbt
+from tiny_world import START, Row, World, make_world
+
+from lakehouse import server
+from lakehouse.home import Home
+from lakehouse.session import connect
+
+pytestmark = pytest.mark.lake
+
+# What was built of every day; the totals and what counts builds belong to the last build alone.
+LAYERS = ("intermediate", "marts", "monitoring")
+OF_A_BUILD = (
+    "int_item_totals",
+    "int_user_totals",
+    "int_user_category_totals",
+    "builds",
+    "late_row_counts",
+    "late_rows",
+)
+
+
+@dataclass
+class Loads:
+    """A world in the order in which its rows land: mostly as they happen, some late, some twice, some never."""
+
+    first: World
+    second: World
+    too_late: World
+    conflicting: set[str]
+    unlogged: set[str]
+
+
+def loads() -> Loads:
+    """Nine days. Half land at once; the rest as it happens, with rows of the days before; five rows a week late."""
+    chance = random.Random(11)
+    world = make_world(num_requests=720)
+    clicked = {(row["request_id"], row["item_id"]): row for row in world.engagements}
+    unlogged: set[str] = set()
+    conflicting: set[str] = set()
+    exposures: list[tuple[int, Row]] = []
+    middle = START + timedelta(days=6)
+    for number, row in enumerate(dict(row, score=0.25) for row in world.exposures):
+        key = row["request_id"], row["item_id"]
+        if row["traffic"] == "policy" and key in clicked and number % 9 == 0:
+            # Not kept by the collector, but acted upon: the action carries what makes an example.
+            carried = ("served_at", "position", "traffic", "surface", "features", "logging_probability")
+            clicked[key].update({name: row[name] for name in carried})
+            unlogged.add("/".join(key))
+            continue
+        load = (
+            2
+            if row["served_at"] >= middle or (row["served_at"] > middle - timedelta(days=2) and number % 5 == 0)
+            else 1
+        )
+        if number in (50, 51, 52):
+            load = 3
+        exposures.append((load, row))
+        if number % 40 == 0:
+            exposures.append((load, row | {"score": 0.5}))
+            conflicting.add(row["event_id"])
+    chance.shuffle(exposures)
+    engagements = [
+        (
+            2
+            if row["engaged_at"] >= middle or (number % 50 == 0 and row["engaged_at"] > middle - timedelta(days=2))
+            else 1,
+            row,
+        )
+        for number, row in enumerate(world.engagements)
+    ]
+    users = [(2 if row["updated_at"] >= middle else 1, row) for row in world.users]
+    items = [(2 if row["updated_at"] >= middle else 1, row) for row in world.items]
+
+    def of(load: int) -> World:
+        return World(*([row for its, row in rows if its == load] for rows in (exposures, engagements, users, items)))
+
+    return Loads(of(1), of(2), of(3), conflicting, unlogged)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Loads]]:
+    """A lake whose production was built twice, one model of it alone in between; some rows landed too late for that."""
+    home = Home(Path(tmp_path_factory.mktemp("grown")).resolve())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILLHOUSE_MEMORY", "1500m")
+        server.ensure(home)
+    landed = loads()
+    try:
+        land(landed.first, home)
+        environment = server.environment(home)
+        run_dbt("run", "--target", "prod", environment=environment)
+        land(landed.second, home, load_id=2)
+        land(landed.too_late, home, load_id=3)
+        run_dbt("run", "--target", "prod", "--select", "int_exposures_deduplicated", environment=environment)
+        run_dbt("run", "--target", "prod", environment=environment)
+        yield home, landed
+    finally:
+        server.stop(home)
+
+
+def rows(home: Home, statement: str) -> list[dict[str, Any]]:
+    return [row.asDict() for row in connect(home).sql(statement).collect()]
+
+
+def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: tuple[Home, Loads]) -> None:
+    home, landed = grown
+    builds = rows(home, "select first_day from monitoring.builds where event = 'complete' order by at")
+    # Rows of the first day landed: it went back three days of look-back and one of attribution, and no further.
+    newest = max(row["served_at"] for row in landed.first.exposures).date()
+    assert [row["first_day"] for row in builds] == [None, newest - timedelta(days=4)]
+
+
+def test_what_lands_too_late_is_counted_and_left_out(grown: tuple[Home, Loads]) -> None:
+    home, landed = grown
+    late = {row["event_id"] for row in landed.too_late.exposures}
+    assert rows(home, "select stream, sum(num_rows) as num from monitoring.late_rows group by stream") == [
+        {"stream": "exposures", "num": len(landed.too_late.exposures)}
+    ]
+    built = {row["event_id"] for row in rows(home, "select event_id from intermediate.int_exposures_deduplicated")}
+    assert late - built == late - landed.conflicting
+
+
+def test_conflicts_and_actions_on_what_did_not_land_are_accounted_for(grown: tuple[Home, Loads]) -> None:
+    home, landed = grown
+    late = {row["event_id"] for row in landed.too_late.exposures}
+    conflicts = {row["event_id"] for row in rows(home, "select event_id from intermediate.int_exposures_conflicts")}
+    assert conflicts == landed.conflicting - late
+    examples = rows(home, "select event_id, acted, logging_probability from marts.examples where event_id like '%/%'")
+    assert {row["event_id"] for row in examples} <= landed.unlogged
+    assert len(examples) > 10
+    assert all(row["acted"] == 1 and row["logging_probability"] == 1.0 for row in examples)
+
+
+def test_after_a_backfill_every_table_is_what_one_build_of_everything_gives(grown: tuple[Home, Loads]) -> None:
+    home, _ = grown
+    day = rows(home, "select cast(min(day) as string) as day from monitoring.late_rows")[0]["day"]
+    environment = server.environment(home) | {"STILLHOUSE_USER": "whole"}
+    run_dbt("run", "--target", "prod", "--vars", f"backfill_from: '{day}'", environment=environment)
+    assert rows(home, "select * from monitoring.late_rows") == []
+    run_dbt("run", "--target", "dev", environment=environment)
+    compared = []
+    for layer in LAYERS:
+        for table in rows(home, f"show tables in {layer}"):
+            name = table["tableName"]
+            if table["isTemporary"] or name in OF_A_BUILD:
+                continue
+            assert differences(home, f"{layer}.{name}", f"dev_whole_{layer}.{name}") == [], name
+            compared.append(name)
+    assert {"examples_v1", "int_exposures_joined_to_features", "feature_statistics", "training_examples"} <= set(
+        compared
+    )
+
+
+def differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
+    return rows(
+        home, f"(table {one} except all table {other}) union all (table {other} except all table {one}) limit 3"
+    )
