@@ -1,4 +1,4 @@
-"""Vacuum against releases: every kept one still reads its exact rows, and what nobody needs is gone (4 minutes).
+"""Vacuum against releases: every kept one still reads its exact rows, and what nobody needs is gone (6 minutes).
 
 Weeks of builds through the lake server: tables that are replaced whole (a new table id each time), one that is replaced
 by day (its versions share files), one that is appended to. A week ends in a release; some are taken back, some never

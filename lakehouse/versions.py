@@ -136,11 +136,19 @@ def content_hash(table: pa.Table) -> str:
     digest = hashlib.sha256()
     for name in sorted(table.column_names):
         buffer = pa.BufferOutputStream()
-        column = pa.table({name: table[name]}).combine_chunks()
+        column = pa.table({name: _plainly_named(table[name].combine_chunks())}).combine_chunks()
         with pa.ipc.new_stream(buffer, column.schema) as stream:
             stream.write_table(column)
         digest.update(buffer.getvalue())
     return digest.hexdigest()
+
+
+def _plainly_named(column: pa.Array) -> pa.Array:
+    """A map with its entries called `entries`: each writer of files has a name for them, kept in the type."""
+    if not pa.types.is_map(column.type):
+        return column
+    mask = column.is_null() if column.null_count else None
+    return pa.MapArray.from_arrays(column.offsets, column.keys, column.items, mask=mask)
 
 
 def _first_line(error: BaseException) -> str:
