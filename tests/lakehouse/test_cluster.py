@@ -1,4 +1,4 @@
-"""The cluster's state without a cluster; tests/models/test_cluster.py builds on a real one."""
+"""The cluster's state without a cluster; tests/models/test_on_a_cluster.py builds on a real one."""
 
 import subprocess
 from datetime import UTC, datetime
