@@ -23,11 +23,14 @@ from lakehouse.repair import heal
 from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
+from lakehouse.writer import writing
 from orchestration.progress import progress
 from orchestration.translator import RelationTranslator
 
 # The environment's own dbt, whether or not the environment is activated.
 DBT = str(Path(sys.executable).parent / "dbt")
+# How long a build waits for a vacuum or a repair; both are over in minutes.
+PATIENCE_S = 600.0
 
 
 def parsed_project() -> DbtProject:
@@ -72,7 +75,7 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days)
     """`dbt build` in production; each model's table is pinned as the build left it."""
     finished: set[str] = set()
     progress("dbt: starting")
-    with kept_up(home()):
+    with writing(home(), "dbt build", wait_s=PATIENCE_S), kept_up(home()):
         for done in heal(home(), connect(home())):
             progress(done)
         check_tables(home(), connect(home()))
