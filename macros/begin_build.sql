@@ -1,5 +1,5 @@
 {% macro begin_build() %}
-    {#- Decide which days this run builds again, once, and write it down: every model reads it from there. -#}
+    {#- Decide once which days this run builds again: its models read them from `graph`, later runs from the table. -#}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
         {%- do run_query('create schema if not exists ' ~ generate_schema_name('monitoring', none)) -%}
         {%- do run_query(builds_ddl()) -%}

@@ -14,10 +14,5 @@
     )
     using delta
     comment 'One row per event of a build, with the days that it built again and the loads that it read.'
-    tblproperties (
-        'delta.logRetentionDuration' = 'interval 365 days',
-        'delta.deletedFileRetentionDuration' = 'interval 365 days',
-        'delta.enableDeletionVectors' = 'false',
-        'delta.enableExpiredLogCleanup' = 'false'
-    )
+    tblproperties ({{ retention_properties() }})
 {%- endmacro %}

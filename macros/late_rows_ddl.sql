@@ -8,10 +8,5 @@
     )
     using delta
     comment 'One row per (build, stream, day), how many rows landed too late for that build.'
-    tblproperties (
-        'delta.logRetentionDuration' = 'interval 365 days',
-        'delta.deletedFileRetentionDuration' = 'interval 365 days',
-        'delta.enableDeletionVectors' = 'false',
-        'delta.enableExpiredLogCleanup' = 'false'
-    )
+    tblproperties ({{ retention_properties() }})
 {%- endmacro %}

@@ -76,9 +76,10 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days)
     finished: set[str] = set()
     progress("dbt: starting")
     with writing(home(), "dbt build", wait_s=PATIENCE_S), kept_up(home()):
-        for done in heal(home(), connect(home())):
+        spark = connect(home())
+        for done in heal(home(), spark):
             progress(done)
-        check_tables(home(), connect(home()))
+        check_tables(home(), spark)
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}
         chosen = json.dumps({name: day for name, day in wanted.items() if day})

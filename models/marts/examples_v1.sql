@@ -69,4 +69,4 @@ examples as (
 )
 
 select {{ files_by_day(days) }} * from examples
-sort by day asc, acted desc, draw asc
+{{ in_prefix_order() }}

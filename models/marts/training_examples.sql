@@ -64,4 +64,5 @@ training_examples as (
 )
 
 select * from training_examples
+distribute by recipe, day
 {{ in_prefix_order('recipe') }}

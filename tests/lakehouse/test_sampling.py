@@ -171,6 +171,25 @@ def test_chosen_columns_and_rows_come_in_the_order_asked_for(home: Home, rows: l
     assert found == {event: row["stratum"] for event, row in expected.items()}
 
 
+def test_a_column_that_was_added_later_is_null_in_older_files(home: Home, rows: list[Row]) -> None:
+    path = home.warehouse / "marts.db" / "widened"
+    path.mkdir(parents=True)
+    older, newer = ([row for row in rows if (row["day"] in DAYS[:3]) == early] for early in (True, False))
+    write_deltalake(path, pa.Table.from_pylist(older))
+    wider = pa.Table.from_pylist([row | {"colour": "red"} for row in newer])
+    write_deltalake(path, wider, mode="append", schema_mode="merge")
+    rates = write_rates(home, plain_recipe(), random_keep=dict.fromkeys(DAYS, 0.4))
+    found = read_sample(
+        pin("marts.widened", home=home),
+        recipe=Recipe.from_json("tried", plain_recipe()),
+        rates=rates,
+        columns=["day", "colour"],
+    )
+    expected = expected_sample(rows, plain_recipe(), random_keep=dict.fromkeys(DAYS, 0.4)).values()
+    colours = [(row["day"], "red" if row["day"] in DAYS[3:] else None) for row in expected]
+    assert sorted(colours, key=str) == sorted(((row["day"], row["colour"]) for row in found.to_pylist()), key=str)
+
+
 @pytest.mark.parametrize("num_ranks", [1, 2, 3, 5])
 def test_ranks_read_disjoint_files_and_together_everything(home: Home, examples: Pin, num_ranks: int) -> None:
     recipe = Recipe.from_json("tried", plain_recipe())

@@ -6,21 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.dataset import Dataset
 from lakehouse.home import Home
 from orchestration.calendar import monday_of, weekly_partitions, windows
+from tests.orchestration.small_releases import DATASET
 
-LOG = Dataset(
-    name="shop",
-    actions=("click",),
-    random_slice=True,
-    positions=True,
-    first_day=date(2026, 1, 7),
-    last_day=date(2026, 2, 3),
-    calibration_days=7,
-    evaluation_days=14,
-    source="",
-)
+LOG = replace(DATASET, first_day=date(2026, 1, 7), last_day=date(2026, 2, 3), evaluation_days=14)
 
 
 def test_windows_follow_each_other_and_end_with_the_week() -> None:

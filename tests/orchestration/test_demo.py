@@ -1,13 +1,14 @@
 """Which weeks a demo retrains."""
 
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
 import pytest
 
-from lakehouse.dataset import Dataset
 from orchestration.demo import retrained_weeks
 from simulator.sources import SOURCES
+from tests.orchestration.small_releases import DATASET
 
 
 def test_movielens_is_retrained_five_times_at_even_distances_up_to_its_last_week() -> None:
@@ -23,16 +24,6 @@ def test_a_short_log_is_retrained_less_often() -> None:
 
 
 def test_a_log_too_short_to_judge_anything_is_refused() -> None:
-    log = Dataset(
-        name="day",
-        actions=("click",),
-        random_slice=False,
-        positions=False,
-        first_day=date(2026, 1, 5),
-        last_day=date(2026, 1, 6),
-        calibration_days=7,
-        evaluation_days=7,
-        source="",
-    )
+    log = replace(DATASET, first_day=date(2026, 1, 5), last_day=date(2026, 1, 6))
     with pytest.raises(ValueError, match="too short"):
         retrained_weeks(log, retrains=5)

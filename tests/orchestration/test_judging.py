@@ -2,6 +2,8 @@
 does not."""
 
 import json
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 
 from decisions.gate import gate
 from orchestration import metadata
+from orchestration.calendar import windows
 from orchestration.judging import action_figures, training_figures
 from orchestration.retrain import Evaluation
 from ranker import Examples, FeatureSpec
+from tests.orchestration.small_releases import DATASET
 
 SPEC = FeatureSpec.from_json(
     {
@@ -94,22 +98,7 @@ def test_figures_count_rows_positives_and_users_of_each_segment(world: tuple[Exa
 
 
 def test_training_figures_count_empty_features_and_random_rows_without_propensity() -> None:
-    from datetime import date
-
-    from lakehouse.dataset import Dataset
-    from orchestration.calendar import windows
-
-    log = Dataset(
-        name="shop",
-        actions=("click",),
-        random_slice=True,
-        positions=False,
-        first_day=date(2026, 1, 5),
-        last_day=None,
-        calibration_days=7,
-        evaluation_days=7,
-        source="",
-    )
+    log = replace(DATASET, random_slice=True)
     table = pa.table(
         {
             "day": pa.array([date(2026, 1, 5), date(2026, 1, 5), date(2026, 1, 6)]),

@@ -1,0 +1,6 @@
+{% macro retention_properties() -%}
+    'delta.logRetentionDuration' = 'interval 365 days',
+    'delta.deletedFileRetentionDuration' = 'interval 365 days',
+    'delta.enableDeletionVectors' = 'false',
+    'delta.enableExpiredLogCleanup' = 'false'
+{%- endmacro %}
