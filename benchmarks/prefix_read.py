@@ -133,11 +133,11 @@ def build(spark: "SparkSession", schema: str, *, rows: int, days: int) -> None:
     write("unordered", rows_in_order_of_arrival(rows=rows, days=days))
     spark.sql(f"set parquet.block.row.count.limit = {ROWS_IN_GROUP}")
     write("ordered", f"select * from {schema}.unordered {macro('in_prefix_order')}")
-    recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D" for keep in GOALS)
+    recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D, '{recipe_of(keep).definition}'" for keep in GOALS)
     write(
         "sampling_rates",
-        f"select distinct day, recipe, 'otherwise' as stratum, sampling_keep from {schema}.unordered "
-        f"lateral view stack({len(GOALS)}, {recipes}) rates as recipe, sampling_keep",
+        f"select distinct day, recipe, 'otherwise' as stratum, sampling_keep, definition from {schema}.unordered "
+        f"lateral view stack({len(GOALS)}, {recipes}) rates as recipe, sampling_keep, definition",
     )
 
 

@@ -6,7 +6,7 @@ the view, the training examples in prefix order, the audit. Seconds are those th
 included, without the start of its process; nor does the plain job start a JVM of its own.
 
 Of the two recipes one keeps between 5 and 20 % of each stratum, so that row groups behind that can be skipped. The
-other keeps a rare stratum whole, for which every row has to be read, as by the plain job. The first round warms both up.
+other keeps a rare stratum whole: every row has to be read, as by the plain job. The first round warms both up.
 """
 
 import argparse
