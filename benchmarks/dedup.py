@@ -2,9 +2,9 @@
 
 5 % of the events are delivered again unchanged, 1 % with another score (a tenth of them with another day as well), 1 %
 first as a candidate and then as seen. A tenth lands late, up to 30 days. They land in four loads, each followed by
-`dbt run` in production; what came too late for the look-back is built in at the end by a backfill. The project is a copy
-with the models that deduplicate and watch over it, without those that follow: a build counts late rows only once every
-incremental model of its project is built.
+`dbt run` in production; what came too late for the look-back is built in at the end by a backfill. The project is a
+copy with the models that deduplicate and watch over it, without those that follow: a build counts late rows only once
+every incremental model of its project is built.
 
 The oracle goes through the landed rows in plain Python, a tenth of the events at a time, and knows no SQL. Rows are
 written straight into raw.exposures: as JSON lines they would take longer to land than all the rest. The ingest drops
@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -125,9 +126,9 @@ def prove(home: Home, *, rows: int) -> list[Figure]:
     found, found_before = Tally(), Tally()
     for digit in DIGITS:
         deliveries = deliveries_of(landed, digit)
-        for one in (row for group in deliveries.values() for row in group):
-            if is_late(one, first_days):
-                expected_late[day_of(one)] += 1
+        for row in chain.from_iterable(deliveries.values()):
+            if is_late(row, first_days):
+                expected_late[day_of(row)] += 1
         judge(deliveries, after, digit, tally=found)
         in_time = {
             event: kept
@@ -135,8 +136,13 @@ def prove(home: Home, *, rows: int) -> list[Figure]:
             if (kept := [one for one in group if not is_late(one, first_days)])
         }
         judge(in_time, before, digit, tally=found_before)
-    print(f"the oracle went through {sum():,} rows in {time.perf_counter() - started:.0f} s: ", end="")
-    print(", ".join(f"{number:,} {what}" for what, number in found.rows.most_common()), flush=True)
+    seconds = time.perf_counter() - started
+    print(
+        f"the oracle went through {found.landed:,} rows in {seconds:.0f} s: {found.events:,} events, "
+        f"{found.conflicts:,} rows that contradict, {found.same_again:,} that say the same again, "
+        f"{expected_late.total():,} too late for their build",
+        flush=True,
+    )
     return figures(found, found_before, late=late, expected_late=expected_late, left=left, quarantined=quarantined)
 
 
