@@ -5,7 +5,7 @@
         {%- do run_query(builds_ddl()) -%}
         {%- do run_query(late_rows_ddl()) -%}
         {%- set found = run_query(
-            "select exposures_load, engagements_load, users_load, items_load, watermark from " ~ builds()
+            "select exposures_load, engagements_load, users_load, items_load, watermark, recipes from " ~ builds()
             ~ " where event = 'complete' and watermark is not null order by at desc limit 1"
         ).rows -%}
         {%- set last = found[0] if found and not flags.FULL_REFRESH else none -%}
@@ -15,7 +15,8 @@
             ~ " where build_id = '" ~ invocation_id ~ "'"
         ).rows[0] -%}
         {%- do graph.update({
-            'rebuilt_days': {'first_day': days[0], 'last_day': days[1], 'num_rows': days[2]}
+            'rebuilt_days': {'first_day': days[0], 'last_day': days[1], 'num_rows': days[2]},
+            'recipes_changed': last is none or last['recipes'] != recipes_definition()
         }) -%}
     {%- endif -%}
 {% endmacro %}

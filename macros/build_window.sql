@@ -96,7 +96,8 @@
             select count(*)
             from {{ source('raw', 'exposures') }}
             where served_at >= (select coalesce(first_day, date'0001-01-01') from days)
-        ) as num_rows
+        ) as num_rows,
+        {{ quoted_list([recipes_definition()]) }} as recipes
     from landed
     cross join days
 {% endmacro %}

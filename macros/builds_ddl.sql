@@ -10,7 +10,8 @@
         engagements_load bigint comment 'the newest load of engagements that was read',
         users_load bigint comment 'the newest load of users that was read',
         items_load bigint comment 'the newest load of items that was read',
-        num_rows bigint comment 'landed exposures of the days built again'
+        num_rows bigint comment 'landed exposures of the days built again',
+        recipes string comment 'the sampling recipes, as text'
     )
     using delta
     comment 'One row per event of a build, with the days that it built again and the loads that it read.'

@@ -1,5 +1,3 @@
-{{ config(materialized='incremental') }}
-
 {%- set days = days_of_build() %}
 
 with

@@ -1,20 +1,25 @@
+{%- set days = days_of_build() %}
+
 with
 
 rates as (
 
     select * from {{ ref('sampling_rates') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 training_examples as (
 
     select * from {{ ref('training_examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 sampled as (
 
     select * from {{ ref('int_examples_sampled') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -86,4 +91,4 @@ measured as (
 
 )
 
-select * from measured
+select {{ files_by_day(days) }} * from measured

@@ -1,10 +1,12 @@
 {%- set recipes = var('recipes') %}
+{%- set days = days_of_build() %}
 
 with
 
 examples as (
 
     select * from {{ ref('examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -121,4 +123,4 @@ rated as (
 
 )
 
-select * from rated
+select {{ files_by_day(days) }} * from rated

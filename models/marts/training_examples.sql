@@ -1,8 +1,11 @@
+{%- set days = days_of_build() %}
+
 with
 
 sampled as (
 
     select * from {{ ref('int_examples_sampled') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -63,6 +66,5 @@ training_examples as (
 
 )
 
-select * from training_examples
-distribute by recipe, day
+select {{ files_by_day(days, partition='recipe') }} * from training_examples
 {{ in_prefix_order('recipe') }}

@@ -1,21 +1,26 @@
--- Examples with an action that may train by a recipe and are not in its sample.
+-- Examples with an action that may train by a recipe and are not in its sample, of the days that were built again.
+{%- set days = rebuilt_days() %}
+
 with
 
 examples as (
 
     select * from {{ ref('examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 training_examples as (
 
     select * from {{ ref('training_examples') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
 sampled as (
 
     select * from {{ ref('int_examples_sampled') }}
+    where {{ rebuilt('day', days) }}
 
 ),
 
