@@ -247,6 +247,9 @@ class Attempt:
             self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             return True
+        except KeyboardInterrupt:
+            self._kill_client()
+            raise
         return False
 
     def kill(self, victim: str) -> str:
@@ -261,11 +264,10 @@ class Attempt:
         return "client"
 
     def wait(self) -> int:
-        try:
-            return self.process.wait(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
+        """Its exit code; a client that waits for a server that does not answer is killed."""
+        if self.is_running_after(PATIENCE_S):
             self._kill_client()
-            return -signal.SIGKILL
+        return self.process.wait()
 
     def _kill_client(self) -> None:
         self.process.kill()
