@@ -4,7 +4,8 @@
 
         A day is built again if a row of it landed since, if an exposure of it was pending, or if the state of a user or
         an item that landed since was valid on it; everything after the first such day follows, because features count
-        what came before. Nothing before the look-back is touched: what landed there is counted as late instead.
+        what came before. Nothing before the look-back is touched: what landed there is counted as late instead. A
+        backfill to the newest day is a complete build too, so it begins with the first such day if that is earlier.
     -#}
     {%- set streams = ['exposures', 'engagements', 'users', 'items'] -%}
     {%- set backfill_from = var('backfill_from', none) -%}
@@ -32,7 +33,7 @@
 
     ),
 
-    {% if last is not none and backfill_from is none -%}
+    {% if last is not none and (backfill_from is none or var('backfill_to', none) is none) -%}
         {%- set watermark = "timestamp'" ~ last['watermark'] ~ "'" -%}
         look_back as (
 
@@ -42,11 +43,31 @@
 
         ),
 
+        shown as (
+
+            select
+                user_id,
+                item_id,
+                served_at
+            from {{ source('raw', 'exposures') }}
+
+            union all
+
+            -- What makes an example of an impression that did not land.
+            select
+                user_id,
+                item_id,
+                served_at
+            from {{ source('raw', 'engagements') }}
+            where served_at is not null
+
+        ),
+
         {% for stream, id in [('users', 'user_id'), ('items', 'item_id')] -%}
             {{ stream }}_touched as (
 
                 select min(to_date(seen.served_at)) as day
-                from {{ source('raw', 'exposures') }} as seen
+                from shown as seen
                 inner join {{ stream }} on seen.{{ id }} = {{ stream }}.{{ id }} and seen.served_at > {{ stream }}.updated_at
                 where seen.served_at >= (select earliest_day from look_back)
 
@@ -56,13 +77,13 @@
 
         days as (
 
-            select greatest(look_back.earliest_day, least(
+            select {{ "least(date'" ~ backfill_from ~ "', " if backfill_from is not none }}greatest(look_back.earliest_day, least(
                 coalesce(to_date(landed.first_exposure), date'9999-12-31'),
                 coalesce(date_sub(to_date(landed.first_engagement), {{ attribution_days() }}), date'9999-12-31'),
                 coalesce(users_touched.day, date'9999-12-31'),
                 coalesce(items_touched.day, date'9999-12-31'),
                 to_date({{ watermark }} - make_dt_interval(0, {{ var('attribution_window_hours') }}))
-            )) as first_day
+            )){{ ")" if backfill_from is not none }} as first_day
             from landed
             cross join look_back
             cross join users_touched

@@ -27,8 +27,8 @@
         {%- endif -%}
     {%- endfor -%}
     {%- set added = ours.values() | rejectattr('name', 'in', theirs) | list -%}
-    {#- dbt writes the type into `alter`, and `this` has none. -#}
     {%- if added -%}
+        {#- dbt writes the type into `alter`, and the relation of a running model has none. -#}
         {%- do alter_relation_add_remove_columns(target.incorporate(type='table'), added, none) -%}
     {%- endif -%}
 {% endmacro %}

@@ -7,7 +7,7 @@
     -#}
     {%- if execute and config.get('materialized') in ('incremental', 'table') -%}
         {%- set listed = load_relation(this) -%}
-        {%- if listed is none or not listed.is_delta -%}
+        {%- if listed is none or listed.is_view or not listed.is_delta -%}
             {%- set folders = [] -%}
             {%- for table in (this, builds()) -%}
                 {%- set schema, name = (table | string | trim | replace('`', '')).split('.') -%}

@@ -1,0 +1,395 @@
+"""Models run in any order and any number of times while rows land late and twice: always what all rows give.
+
+A sequence (2 to 4 minutes for 10 of them) lands a few rows at a time: as they happen, late within the look-back, later
+than that, again, or again with other content. In between it runs everything, one model, or a backfill. Whenever a build
+of everything is complete and waits for no late row, the tables must hold what plain Python makes of all landed rows; at
+its end each sequence builds everything and, as `stillhouse backfill` does, the late days. Hypothesis makes sequences
+and, where one fails, a shorter one that fails too. The project is cut down to the models up to the features of items,
+in schemas of its own, so that a step costs seconds.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, Phase, example, given, seed, settings
+from hypothesis import strategies as st
+
+from benchmarks import _models_in_python as plain
+from benchmarks._dbt import Dbt
+from benchmarks._figures import FOLDER, Figure, report
+from lakehouse import ops, server
+from lakehouse.home import Home
+from lakehouse.session import connect
+
+Row = dict[str, Any]
+STREAMS = ("exposures", "engagements", "users", "items")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NUM_DAYS, REQUESTS_A_DAY, USERS, ITEMS = 10, 2, 2, 3
+AT_ONCE = 5
+MODELS = (
+    "int_exposures_deduplicated",
+    "int_engagements_deduplicated",
+    "int_exposures_labelled",
+    "int_items_by_day",
+    "int_item_totals",
+    "int_click_rate_before_day",
+    "int_exposures_joined_to_items",
+)
+VIEWS = ("stg_exposures", "stg_engagements", "stg_items", "int_items_valid", "late_rows")
+# Tables of a few rows: compiling code for them, and spreading them out, costs more than it brings.
+SMALL = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+}
+
+
+@dataclass(frozen=True)
+class Land:
+    """The rows of the next days land; some stay behind."""
+
+    days: int
+    chance: int
+
+
+@dataclass(frozen=True)
+class LandLate:
+    """Rows that stayed behind land."""
+
+    rows: int
+    chance: int
+
+
+@dataclass(frozen=True)
+class LandAgain:
+    """Rows that landed before land again, as they were or with other content."""
+
+    rows: int
+    chance: int
+
+
+@dataclass(frozen=True)
+class RunAll:
+    pass
+
+
+@dataclass(frozen=True)
+class RunOne:
+    model: str
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Everything from one day to another, or to the newest."""
+
+    since: int
+    until: int | None
+
+
+Step = Land | LandLate | LandAgain | RunAll | RunOne | Backfill
+CHANCE = st.integers(0, 2**16)
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Land, days=st.integers(1, 4), chance=CHANCE),
+    st.builds(LandLate, rows=st.integers(1, 4), chance=CHANCE),
+    st.builds(LandAgain, rows=st.integers(1, 3), chance=CHANCE),
+    st.just(RunAll()),
+    st.builds(RunOne, model=st.sampled_from(MODELS)),
+    st.builds(Backfill, since=st.integers(0, NUM_DAYS - 1), until=st.one_of(st.none(), st.integers(0, NUM_DAYS - 1))),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sequences", type=int, default=1000, help="0: only the one that is written down")
+    parser.add_argument("--home", type=Path, help="a lake that is there already, instead of one made for this")
+    arguments = parser.parse_args()
+    if arguments.home:
+        check(Lake(Home(arguments.home)), num=arguments.sequences, number=0)
+        return
+    folder = FOLDER / "any_order"
+    report("any_order", [run(arguments.sequences, home=Home(folder / "home"), state=folder / "state.json")])
+    shutil.rmtree(folder)
+
+
+def run(num: int, *, home: Home, state: Path) -> Figure:
+    """Sequences up to the `num`-th; those that were run already are known from the file `state`."""
+    state.parent.mkdir(parents=True, exist_ok=True)
+    done = json.loads(state.read_text()) if state.exists() else {"sequences": 0, "comparisons": 0, "seconds": 0.0}
+    try:
+        server.ensure(home)
+        lake = Lake(home)
+        while done["sequences"] < num:
+            started = time.monotonic()
+            more = min(AT_ONCE, num - done["sequences"])
+            done["comparisons"] += check(lake, num=more, number=done["sequences"])
+            done["sequences"] += more
+            done["seconds"] += time.monotonic() - started
+            state.write_text(json.dumps(done))
+            left = (num - done["sequences"]) * done["seconds"] / done["sequences"] / 60
+            said = f"{done['sequences']} of {num} sequences, {done['comparisons']} comparisons"
+            print(f"{said}, {left:.0f} minutes left", flush=True)
+    finally:
+        server.stop(home)
+    return Figure(
+        figure=f"times that all tables were what plain Python gives, in {num} sequences",
+        ours=done["comparisons"],
+        baseline=done["comparisons"],
+        goal="each time",
+        holds=True,
+    )
+
+
+def check(lake: "Lake", *, num: int, number: int) -> int:
+    """Run `num` sequences after the first `number`; how often tables were compared.
+
+    Before all others comes one in which a build of nothing and a backfill of the newest days must leave no gap.
+    Raises AssertionError with the shortest sequence found after which they differ.
+    """
+    before = lake.num_comparisons
+    phases = ([Phase.explicit] if number == 0 else []) + ([Phase.generate, Phase.shrink] if num else [])
+
+    @seed(number)
+    @settings(
+        max_examples=max(num, 1),
+        deadline=None,
+        database=None,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(world=CHANCE, steps=st.lists(STEPS, min_size=4, max_size=9))
+    @example(world=1, steps=[RunAll(), Land(3, 1), RunAll(), Land(3, 2), Backfill(5, None)])
+    def all_orders_give_the_same(world: int, steps: list[Step]) -> None:
+        lake.empty(world)
+        for step in steps:
+            lake.take(step)
+        lake.finish()
+
+    all_orders_give_the_same()
+    return lake.num_comparisons - before
+
+
+@dataclass
+class World:
+    """Rows in order of time: those that have not landed yet, those that stayed behind, and all that landed."""
+
+    coming: list[tuple[datetime, str, Row]]
+    behind: list[tuple[datetime, str, Row]] = field(default_factory=list)
+    landed: dict[str, list[Row]] = field(default_factory=lambda: {stream: [] for stream in STREAMS})
+    clock: datetime = START
+
+
+def make_world(chance: random.Random) -> World:
+    """Ten days of two requests with two items each. Some actions come days after, some carry what an example needs."""
+    happened: list[tuple[datetime, str, Row]] = []
+    for number in range(NUM_DAYS * REQUESTS_A_DAY):
+        served_at = START + timedelta(days=number / REQUESTS_A_DAY, minutes=chance.randrange(600))
+        user = f"u{chance.randrange(USERS)}"
+        for place, item in enumerate(chance.sample(range(ITEMS), 2), start=1):
+            event = {
+                "event_id": f"e{number}-{place}",
+                "request_id": f"r{number}",
+                "user_id": user,
+                "item_id": f"i{item}",
+            }
+            shown = {
+                "position": place,
+                "surface": "home",
+                "served_at": served_at,
+                "traffic": "policy",
+                "logging_probability": 0.5,
+                "features": "{}",
+            }
+            seen = {"impressed": chance.random() < 0.8, "logging_draw": 0.1, "score": 0.25}
+            is_acted, is_kept = chance.random() < 0.5, chance.random() < 0.8
+            if is_kept or not is_acted:
+                happened.append((served_at, "exposures", event | shown | seen))
+            for action in range(chance.choice((1, 1, 2)) if is_acted else 0):
+                engaged_at = served_at + timedelta(minutes=chance.choice((0, 5, 90, 1000, 2000)))
+                acted = event | {
+                    "event_id": f"a{number}-{place}-{action}",
+                    "action": chance.choice(("click", "click", "hide")),
+                    "engaged_at": engaged_at,
+                }
+                happened.append((engaged_at, "engagements", acted if is_kept else acted | shown))
+    for item in range(ITEMS):
+        times = [
+            START,
+            *(START + timedelta(days=chance.randrange(NUM_DAYS), minutes=chance.randrange(900)) for _ in "ab"),
+        ]
+        for version, at in enumerate(times):
+            row = {"item_id": f"i{item}", "updated_at": at, "attributes": json.dumps({"content_type": f"t{version}"})}
+            happened.append((at, "items", row))
+    return World(coming=sorted(happened, key=lambda one: (one[0], str(one[2]))))
+
+
+class Lake:
+    """Schemas of its own on a lake, the part of the project that MODELS name, and the world whose rows land there."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.num_comparisons = 0
+        self.user = "any_order"
+        self.spark = connect(home)
+        for setting, value in SMALL.items():
+            self.spark.conf.set(setting, value)
+        self.spark.sql(f"create schema if not exists {self.schema('raw')}")
+        for stream in STREAMS:
+            self.spark.sql(ops.TABLES[f"raw.{stream}"].ddl().replace("raw.", f"{self.schema('raw')}.", 1))
+        # What counts late states of users asks for it; no model of ours knows users.
+        self.spark.sql(f"create schema if not exists {self.schema('intermediate')}")
+        users = f"{self.schema('intermediate')}.int_user_totals"
+        self.spark.sql(f"create table if not exists {users} (user_id string, last_seen_at timestamp) using delta")
+        self.dbt = Dbt(home, target="dev", user=self.user)
+        self.keep_only_the_models()
+        if not Path(self.path("intermediate", MODELS[-1])).exists():
+            self.run()
+
+    def schema(self, layer: str) -> str:
+        return f"dev_{self.user}_{layer}"
+
+    def keep_only_the_models(self) -> None:
+        """A project of MODELS alone: a build of them is complete, and each run has less to look at."""
+        manifest = self.dbt.manifest
+        for name, node in list(manifest.nodes.items()):
+            if node.resource_type != "operation" and node.name not in (*MODELS, *VIEWS):
+                del manifest.nodes[name]
+        manifest.unit_tests.clear()
+        manifest.exposures.clear()
+        for source in manifest.sources.values():
+            source.schema = self.schema("raw")
+        manifest.build_parent_and_child_maps()
+        manifest.build_flat_graph()
+
+    def path(self, layer: str, table: str) -> str:
+        return str(self.home.warehouse / f"{self.schema(layer)}.db" / table)
+
+    def empty(self, world: int) -> None:
+        """Take all rows out of all tables, and begin another world."""
+        tables = [("raw", stream) for stream in STREAMS] + [("intermediate", model) for model in MODELS]
+        for layer, table in (*tables, ("monitoring", "builds"), ("monitoring", "late_row_counts")):
+            DeltaTable(self.path(layer, table)).delete()
+        self.world = make_world(random.Random(world))
+        self.loads = dict.fromkeys(STREAMS, 0)
+
+    def take(self, step: Step) -> None:
+        world = self.world
+        match step:
+            case Land(days, seed):
+                chance = random.Random(seed)
+                world.clock += timedelta(days=days)
+                now = [one for one in world.coming if one[0] < world.clock]
+                world.coming = world.coming[len(now) :]
+                stays = [chance.random() < 0.2 for _ in now]
+                world.behind += [one for one, does_stay in zip(now, stays, strict=True) if does_stay]
+                self.land([one for one, does_stay in zip(now, stays, strict=True) if not does_stay])
+            case LandLate(num, seed):
+                late = random.Random(seed).sample(world.behind, min(num, len(world.behind)))
+                world.behind = [one for one in world.behind if one not in late]
+                self.land(late)
+            case LandAgain(num, seed):
+                chance = random.Random(seed)
+                known = [
+                    (START, stream, row) for stream in ("exposures", "engagements") for row in world.landed[stream]
+                ]
+                again = chance.sample(known, min(num, len(known)))
+                self.land([(at, stream, other(row, chance)) for at, stream, row in again])
+            case RunAll():
+                self.run()
+                self.compare_if_nothing_is_late()
+            case RunOne(model):
+                self.run("--select", model)
+            case Backfill(since, until):
+                bounds = {"backfill_from": since} | ({} if until is None else {"backfill_to": max(since, until)})
+                chosen = {name: str((START + timedelta(days=day)).date()) for name, day in bounds.items()}
+                self.run("--vars", json.dumps(chosen))
+
+    def finish(self) -> None:
+        """Build everything that landed, the late rows by a backfill."""
+        self.run()
+        late = self.first_late_day()
+        if late is not None:
+            self.run("--vars", json.dumps({"backfill_from": str(late)}))
+        assert self.first_late_day() is None
+        self.compare()
+
+    def land(self, rows: list[tuple[datetime, str, Row]]) -> None:
+        """One load of each stream. The tables are at rest, so that this may write them without asking the server."""
+        for stream in STREAMS:
+            mine = [row for _, its, row in rows if its == stream]
+            if not mine:
+                continue
+            self.loads[stream] += 1
+            origin = {"load_id": self.loads[stream], "source_file": "any-order"}
+            landed = [row | origin | {"source_row": number} for number, row in enumerate(mine, start=1)]
+            self.world.landed[stream] += landed
+            path = self.path("raw", stream)
+            columns = pa.schema(DeltaTable(path).schema().to_arrow())
+            write_deltalake(path, pa.Table.from_pylist(landed, schema=columns), mode="append")
+
+    def run(self, *arguments: str) -> None:
+        said = self.dbt.run(*arguments)
+        assert not said, said
+
+    def first_late_day(self) -> date | None:
+        day: date | None = self.spark.sql(f"select min(day) from {self.schema('monitoring')}.late_rows").collect()[0][0]
+        return day
+
+    def compare_if_nothing_is_late(self) -> None:
+        if self.first_late_day() is None:
+            self.compare()
+
+    def compare(self) -> None:
+        """Every table against plain Python, on the columns that it knows."""
+        self.num_comparisons += 1
+        landed = self.world.landed
+        exposures = plain.exposures_deduplicated(landed["exposures"], landed["engagements"])
+        engagements = plain.engagements_deduplicated(landed["engagements"])
+        items = [row | json.loads(row["attributes"]) for row in landed["items"]]
+        items_by_day = plain.items_by_day(exposures, engagements)
+        for model, rows in {
+            "int_exposures_deduplicated": exposures,
+            "int_engagements_deduplicated": engagements,
+            "int_exposures_labelled": plain.exposures_labelled(exposures, engagements),
+            "int_items_by_day": items_by_day,
+            "int_click_rate_before_day": plain.click_rate_before_day(items_by_day),
+            "int_exposures_joined_to_items": plain.exposures_joined_to_items(exposures, engagements, items),
+        }.items():
+            self.compare_table(model, rows)
+        through = self.rows("int_item_totals", ["through_day"])
+        last = through[0]["through_day"] if through else None
+        self.compare_table("int_item_totals", plain.item_totals(items_by_day, through=last))
+
+    def compare_table(self, model: str, expected: list[Row]) -> None:
+        table = DeltaTable(self.path("intermediate", model))
+        there = [field.name for field in table.schema().fields]
+        columns = sorted(set(there) & set().union(*expected)) if expected else there[:1]
+        wanted = sorted(", ".join(str(row.get(column)) for column in columns) for row in expected)
+        found = sorted(", ".join(str(row[column]) for column in columns) for row in self.rows(model, columns))
+        lost, extra = set(wanted) - set(found), set(found) - set(wanted)
+        assert found == wanted, f"{model} {columns}\nlacks {lost}\nand has {extra}"
+
+    def rows(self, model: str, columns: list[str]) -> list[Row]:
+        rows: list[Row] = DeltaTable(self.path("intermediate", model)).to_pyarrow_table(columns=columns).to_pylist()
+        return rows
+
+
+def other(row: Row, chance: random.Random) -> Row:
+    """A second delivery: the same, or of an exposure one that says something else."""
+    again = {name: value for name, value in row.items() if name not in ("load_id", "source_file", "source_row")}
+    if "score" in again and chance.random() < 0.5:
+        again |= chance.choice(({"score": 0.5}, {"impressed": not row["impressed"]}))
+    return again
+
+
+if __name__ == "__main__":
+    main()
