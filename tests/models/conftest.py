@@ -62,6 +62,8 @@ def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         production = home.dbt / "prod"
         production.mkdir()
         shutil.copyfile(home.dbt / "target" / "manifest.json", production / "manifest.json")
+        # Of this build: a later one in dev would compile over it.
+        shutil.copytree(home.dbt / "target" / "compiled", production / "compiled")
         yield home
     finally:
         server.stop(home)
