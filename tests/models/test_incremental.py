@@ -14,6 +14,7 @@ from tiny_world import START, Row, World, make_world
 from lakehouse import server
 from lakehouse.home import Home
 from lakehouse.session import connect
+from tests.planted_joins import DATA_TESTS
 
 pytestmark = pytest.mark.lake
 
@@ -110,6 +111,11 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Load
 
 def rows(home: Home, statement: str) -> list[dict[str, Any]]:
     return [row.asDict() for row in connect(home).sql(statement).collect()]
+
+
+def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: tuple[Home, Loads]) -> None:
+    home, _ = grown
+    run_dbt("test", "--target", "prod", "--select", *DATA_TESTS, environment=server.environment(home))
 
 
 def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: tuple[Home, Loads]) -> None:
