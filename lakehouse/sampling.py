@@ -126,13 +126,13 @@ def sample_of(
     needed = {"acted", "draw", "day", *recipe.columns, *wanted}
     if "keep_probability" in wanted or "negative_keep_probability" in wanted:
         needed.add("logging_probability")
-    read = pa.schema([_field(dataset.schema, name) for name in names if name in needed])
+    decoded = pa.schema([_field(dataset.schema, name) for name in names if name in needed])
     schema = pa.schema([_field(dataset.schema, name) for name in wanted])
     kept = sample_filter(recipe, random_keep=random_keep)
     parts = prefix_of(dataset, kept if where is None else kept & where)
 
     def sampled(part: ds.ParquetFileFragment) -> pa.Table:
-        rows = read_part(part, schema=read)
+        rows = read_part(part, schema=decoded)
         codes = ds.dataset(rows).to_table(columns={"code": stratum_code(recipe)}, use_threads=False)["code"].to_numpy()
         if where is not None:
             asked_for = part.to_table(schema=dataset.schema, columns={"asked for": where}, use_threads=False)[0]
