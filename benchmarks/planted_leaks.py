@@ -9,11 +9,11 @@ The data tests look at as many examples a world as they do of a whole build.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -33,18 +33,19 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=100)
     parser.add_argument("--requests", type=int, default=200, help="of a world, three exposures each")
     arguments = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
     print(f"worlds of seeds 0 to {arguments.worlds - 1}", flush=True)
-    with TemporaryDirectory(dir=FOLDER, prefix="planted-") as folder:
-        home = Home(Path(folder).resolve())
-        try:
+    home = Home(FOLDER / f"planted-leaks-{arguments.worlds}-{arguments.requests}")
+    try:
+        # Built once, so that a run that was cut off goes on; delete the folder after a change of the models.
+        if not (home.warehouse / "marts.db" / "examples_v1").exists():
+            shutil.rmtree(home.root, ignore_errors=True)
             server.ensure(home)
             land([make_world(seed=seed, num_requests=arguments.requests) for seed in range(arguments.worlds)], home)
             dbt(home, "run", "--select", "+examples")
-            dbt(home, "compile", "--select", *DATA_TESTS)
-            report("planted_leaks", list(judged(home, num_worlds=arguments.worlds)))
-        finally:
-            server.stop(home)
+        dbt(home, "compile", "--select", "+examples", *DATA_TESTS)
+        report("planted_leaks", list(judged(home, num_worlds=arguments.worlds)))
+    finally:
+        server.stop(home)
 
 
 def judged(home: Home, *, num_worlds: int) -> Iterator[Figure]:
