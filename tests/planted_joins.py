@@ -2,7 +2,7 @@
 
 A plant works on the compiled SQL of a built lake: the changed model, what follows from it and the data tests read each
 other as temporary views, so that nothing is built again. Ids begin with the name of their world, `w17-u3`; each world
-has a shift of its own, drawn log-uniformly from ten minutes to two days.
+has a shift of its own, drawn log-uniformly from one hour to two days.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ DATA_TESTS = ("no_feature_is_later_than_its_exposure", "no_state_is_later_than_i
 
 def shift_s(user_id: str, purpose: str) -> str:
     """The shift of a user's world in seconds, as SQL."""
-    return f"(600 * pow(288D, pmod(xxhash64(substring_index({user_id}, '-', 1), '{purpose}'), 1000003) / 1000003))"
+    return f"(3600 * pow(48D, pmod(xxhash64(substring_index({user_id}, '-', 1), '{purpose}'), 1000003) / 1000003))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +107,13 @@ PLANTS = (
         ],
         features=frozenset({"user_recent_items"}),
     ),
+)
+
+# What can stand side by side, each judged by its own features. What changed states of items make of categories would
+# hide the plant there.
+GROUPS = (
+    tuple(plant for plant in PLANTS if plant.name == "item state"),
+    tuple(plant for plant in PLANTS if plant.name != "item state"),
 )
 
 

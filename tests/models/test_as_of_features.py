@@ -11,7 +11,7 @@ from tiny_world import World, expected_labels, known_before, recent_items_before
 
 from lakehouse.home import PROJECT, Home
 from lakehouse.session import connect
-from tests.planted_joins import PLANTS, compiled, faults
+from tests.planted_joins import GROUPS, Plant, compiled, faults
 
 pytestmark = pytest.mark.lake
 Query = Callable[[str], list[dict[str, Any]]]
@@ -40,10 +40,8 @@ def test_every_feature_is_what_was_known_strictly_before(query: Query, world: Wo
         assert row["user_recent_items"] == expected_items
 
 
-# Together, but for states of items: what these make of categories would hide the plant there.
-@pytest.mark.parametrize("of_items", [True, False], ids=["states of items", "all others"])
-def test_a_join_shifted_into_the_future_is_named_by_a_data_test(built: Home, of_items: bool) -> None:
-    plants = [plant for plant in PLANTS if (plant.name == "item state") == of_items]
+@pytest.mark.parametrize("plants", GROUPS, ids=["states of items", "all others"])
+def test_a_join_shifted_into_the_future_is_named_by_a_data_test(built: Home, plants: tuple[Plant, ...]) -> None:
     # The clean joins passed the same tests when the lake was built. `make bench NAME=planted_leaks` plants hundreds.
     found = faults(connect(built), compiled(built.dbt / "prod" / "compiled"), plants)
     named = set().union(*found.values())
