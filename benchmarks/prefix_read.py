@@ -11,13 +11,12 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-import jinja2
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
+from benchmarks._example_rows import macro, rows_in_order_of_arrival
 from benchmarks._figures import FOLDER, Figure, report
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.ops import PROPERTIES
 from lakehouse.recipes import Recipe
 from lakehouse.sampling import ADDED, read_sample
@@ -134,59 +133,12 @@ def build(spark: "SparkSession", schema: str, *, rows: int, days: int) -> None:
     write("unordered", rows_in_order_of_arrival(rows=rows, days=days))
     spark.sql(f"set parquet.block.row.count.limit = {ROWS_IN_GROUP}")
     write("ordered", f"select * from {schema}.unordered distribute by day {macro('in_prefix_order')}")
-    recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D" for keep in GOALS)
+    recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D, '{recipe_of(keep).definition}'" for keep in GOALS)
     write(
         "sampling_rates",
-        f"select distinct day, recipe, 'otherwise' as stratum, sampling_keep from {schema}.unordered "
-        f"lateral view stack({len(GOALS)}, {recipes}) rates as recipe, sampling_keep",
+        f"select distinct day, recipe, 'otherwise' as stratum, sampling_keep, definition from {schema}.unordered "
+        f"lateral view stack({len(GOALS)}, {recipes}) rates as recipe, sampling_keep, definition",
     )
-
-
-def rows_in_order_of_arrival(*, rows: int, days: int) -> str:
-    """Rows with the columns of marts.examples as its contract lists them, every value a hash of the row's number."""
-    models = yaml.safe_load((PROJECT / "models" / "marts" / "_marts.yml").read_text())["models"]
-    columns = next(model["columns"] for model in models if model["name"] == "examples")
-    known = {
-        "event_id": "concat('e', id)",
-        "request_id": "concat('r', id div 10)",
-        "user_id": "concat('u', pmod(xxhash64(id, 'user'), 200000))",
-        "item_id": "concat('i', pmod(xxhash64(id, 'item'), 50000))",
-        "served_at": f"timestamp_seconds(1767225600 + cast(id * {86400 * days} / {rows} as bigint))",
-        "day": f"date_add(date'2026-01-01', cast(id * {days} div {rows} as int))",
-        "position": "cast(1 + pmod(id, 10) as int)",
-        "traffic": "'policy'",
-        "release_id": "cast(null as string)",
-        "propensity": "cast(null as double)",
-        "logging_probability": "1.0D",
-        "draw": macro("draw", "concat('e', id)", "sampling-1"),
-        "acted": f"cast({chance('action')} < 0.02 as int)",
-        "clicked": f"cast({chance('action')} < 0.015 as int)",
-    }
-    chosen = [f"{known.get(column['name']) or any_value(**column)} as {column['name']}" for column in columns]
-    return f"select {', '.join(chosen)} from range(0, {rows}, 1, {2 * days})"
-
-
-def any_value(*, name: str, data_type: str, **_: object) -> str:
-    """A feature, segment or label by its type: one of eight words, up to three words, a number."""
-    word = f"concat('{name}-', pmod(xxhash64(id, '{name}'), 8))"
-    return {
-        "string": word,
-        "array<string>": f"slice(array({word}, 'one', 'other'), 1, cast(1 + pmod(id, 3) as int))",
-        "int": f"cast({chance(name)} < 0.005 as int)",
-        "double": chance(name),
-    }[data_type]
-
-
-def chance(purpose: str) -> str:
-    """A number in [0, 1) for each row."""
-    return f"(pmod(xxhash64(id, '{purpose}'), 1000003) / 1000003)"
-
-
-def macro(name: str, *arguments: str) -> str:
-    """What one of the project's macros compiles to."""
-    text = (PROJECT / "macros" / f"{name}.sql").read_text()
-    call = f"{{{{ {name}({', '.join(map(repr, arguments))}) }}}}"
-    return jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(text + call).render().strip()
 
 
 if __name__ == "__main__":

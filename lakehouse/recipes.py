@@ -94,6 +94,25 @@ class Recipe:
         return (*(rule.name for rule in self.rules), OTHERWISE, RANDOM_TRAFFIC)
 
     @property
+    def definition(self) -> str:
+        """As text, what decides which rows it keeps: all but its name and whether it is materialised.
+
+        macros/recipe_definition.sql writes the same into marts.sampling_rates.
+        """
+        rules = [
+            [
+                rule.name,
+                rule.column,
+                None if rule.values is None else list(rule.values),
+                None if rule.at_least is None else float(rule.at_least),
+                None if rule.below is None else float(rule.below),
+                float(rule.keep),
+            ]
+            for rule in self.rules
+        ]
+        return str([rules, float(self.otherwise), float(self.random_share)])
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of an example that decide its stratum."""
         return tuple(sorted({"traffic", "user_slice", *(rule.column for rule in self.rules)}))

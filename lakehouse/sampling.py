@@ -263,15 +263,16 @@ def stratum_code(recipe: Recipe) -> ds.Expression:
 def read_random_keep(rates: Pin, *, recipe: Recipe) -> RandomKeep:
     """What each day keeps of random traffic, from marts.sampling_rates.
 
-    Raises RatesError if the table has no row of the recipe, or other strata or probabilities than the recipe states.
+    Raises RatesError if the table has no row of the recipe, or was made by another definition of it.
     """
-    rows = read(rates, columns=["day", "stratum", "sampling_keep"], where=pc.field("recipe") == recipe.name).to_pylist()
-    stated = {(row["stratum"], row["sampling_keep"]) for row in rows if row["stratum"] != RANDOM_TRAFFIC}
-    if not rows or not stated <= set(recipe.keeps.items()):
-        differs = sorted(stated - set(recipe.keeps.items())) or "no row"
+    columns = ["day", "stratum", "sampling_keep", "definition"]
+    rows = read(rates, columns=columns, where=pc.field("recipe") == recipe.name).to_pylist()
+    others = sorted({row["definition"] for row in rows} - {recipe.definition})
+    if not rows or others:
         raise RatesError(
-            f"{rates.relation} at version {rates.version} has {differs} of the recipe {recipe.name!r}, which states "
-            f"{recipe.keeps}: it was changed since; `dbt build --selector sampling` brings the rates up to it"
+            f"{rates.relation} at version {rates.version} has {' and '.join(others) or 'no row'} of the recipe "
+            f"{recipe.name!r}, which states {recipe.definition}: it was changed since; "
+            "`dbt build --selector sampling` brings the rates up to it"
         )
     return RandomKeep(
         by_day={row["day"]: row["sampling_keep"] for row in rows if row["stratum"] == RANDOM_TRAFFIC},

@@ -6,7 +6,7 @@
         {%- do run_query(late_rows_ddl()) -%}
         {%- set found = run_query(
             "select exposures_load, engagements_load, users_load, items_load, watermark from " ~ builds()
-            ~ " where event = 'complete' order by at desc limit 1"
+            ~ " where event = 'complete' and watermark is not null order by at desc limit 1"
         ).rows -%}
         {%- set last = found[0] if found and not flags.FULL_REFRESH else none -%}
         {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ build_window(last)) -%}

@@ -11,6 +11,11 @@
     {%- for column in adapter.get_columns_in_relation(target) -%}
         {%- do theirs.update({column.name: column}) -%}
     {%- endfor -%}
+    {%- for relation, columns in [(source, ours), (target, theirs)] if columns == {} -%}
+        {#- dbt takes a failed `describe` for a table without columns. -#}
+        {{ exceptions.raise_compiler_error(
+            "the catalogue names no column of " ~ relation ~ ". Nothing was changed. Run this again") }}
+    {%- endfor -%}
     {%- set remedy = ". Build it anew, and what follows: dbt build --full-refresh --select " ~ model.name ~ "+" -%}
     {%- for name, column in theirs.items() -%}
         {%- if name not in ours -%}
@@ -22,5 +27,6 @@
         {%- endif -%}
     {%- endfor -%}
     {%- set added = ours.values() | rejectattr('name', 'in', theirs) | list -%}
-    {%- if added -%} {%- do alter_relation_add_remove_columns(target, added, none) -%} {%- endif -%}
+    {#- dbt writes the type into `alter`, and `this` has none. -#}
+    {%- if added -%} {%- do alter_relation_add_remove_columns(target.incorporate(type='table'), added, none) -%} {%- endif -%}
 {% endmacro %}

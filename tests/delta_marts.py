@@ -58,6 +58,7 @@ def write_marts(home: Home, recipes: list[Recipe]) -> None:
                 "positives_in": positives,
                 "negatives_in": ROWS_OF_DAY - positives,
                 "sampling_keep": recipe.otherwise,
+                "definition": recipe.definition,
             }
             for recipe in recipes
         ]

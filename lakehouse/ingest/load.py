@@ -5,6 +5,7 @@ way is run again from the same manifest and the same segments: it judges the sam
 own load do not count as seen before, and Delta passes over the writes that were committed already.
 """
 
+import time
 from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
@@ -29,6 +30,8 @@ PASSING_TROUBLE = (
     "DELTA_CONCURRENT_TRANSACTION",
 )
 NUM_TRIES = 12
+# A process that came too late goes on starting for a while: the next one must not compete with all those before it.
+PAUSE_S = 5.0
 
 
 def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
@@ -52,6 +55,7 @@ def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
         except PySparkException as error:
             if num_left == 0 or not any(symptom in str(error) for symptom in PASSING_TROUBLE):
                 raise
+            time.sleep(PAUSE_S * (NUM_TRIES - num_left))
 
 
 def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:

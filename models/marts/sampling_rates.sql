@@ -51,6 +51,7 @@ by_recipe as (
             struct(
                 {{ quoted_list([name]) }} as recipe,
                 {{ stratum }} as stratum,
+                {{ quoted_list([recipe_definition(recipe)]) }} as definition,
                 {{ recipe_keep(recipe, stratum) }} as rule_keep,
                 cast({{ recipe['random_traffic']['share'] }} as double) as random_share
             ){{ ',' if not loop.last }}
@@ -66,6 +67,7 @@ strata as (
         day,
         recipe,
         stratum,
+        max(definition) as definition,
         max(rule_keep) as rule_keep,
         max(random_share) as random_share,
         sum(num_rows) as rows_in,
@@ -113,7 +115,8 @@ rated as (
                 )
             )),
             rule_keep
-        ) as sampling_keep
+        ) as sampling_keep,
+        definition
     from days
 
 )

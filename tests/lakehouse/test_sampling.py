@@ -118,8 +118,9 @@ def examples(home: Home, rows: list[Row]) -> Pin:
 def write_rates(home: Home, recipe: Row, *, random_keep: dict[date, float], name: str = "tried") -> Pin:
     """A table of rates in which every day has every stratum of the recipe."""
     keeps = {rule["name"]: rule["keep"] for rule in recipe["rules"]} | {"otherwise": recipe["otherwise"]}
+    definition = Recipe.from_json(name, recipe).definition
     rates = [
-        {"day": day, "recipe": name, "stratum": stratum, "sampling_keep": keep}
+        {"day": day, "recipe": name, "stratum": stratum, "sampling_keep": keep, "definition": definition}
         for day, random_keep_of_day in random_keep.items()
         for stratum, keep in {**keeps, "random_traffic": random_keep_of_day}.items()
     ]
@@ -230,12 +231,42 @@ def test_one_day_that_keeps_all_random_traffic_costs_that_day_only(home: Home, e
     assert 20 <= sum(row_groups(examples, kept)) <= 22 + 4 * len(DAYS)
 
 
-def test_rates_of_another_recipe_are_refused(home: Home, examples: Pin) -> None:
-    rates = write_rates(home, plain_recipe(otherwise=0.2), random_keep=dict.fromkeys(DAYS, 0.4))
-    with pytest.raises(RatesError, match=r"has \[\('otherwise', 0\.2\)\] of the recipe 'tried', which states .*0\.1"):
-        read_sample(examples, recipe=Recipe.from_json("tried", plain_recipe()), rates=rates)
+BUSY: Row = {"name": "busy", "column": "surface", "in": ["home"], "keep": 0.3}
+YOUNG: Row = {"name": "young", "column": "item_age_days", "below": 7, "keep": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"otherwise": 0.2}, {}),
+        ({"random_traffic": {"share": 0.1}}, {}),
+        # The same strata and probabilities, under other conditions.
+        ({"rules": [BUSY]}, {"rules": [BUSY | {"in": ["mail"]}]}),
+        ({"rules": [YOUNG]}, {"rules": [YOUNG | {"below": 8}]}),
+        ({"rules": [YOUNG, BUSY]}, {"rules": [BUSY, YOUNG]}),
+    ],
+)
+def test_rates_of_a_recipe_that_was_changed_since_are_refused(home: Home, examples: Pin, before: Row, now: Row) -> None:
+    rates = write_rates(home, plain_recipe(**before), random_keep=dict.fromkeys(DAYS, 0.4))
+    changed = Recipe.from_json("tried", plain_recipe(**now))
+    with pytest.raises(RatesError, match=r"of the recipe 'tried', which states .*--selector sampling") as refused:
+        read_sample(examples, recipe=changed, rates=rates)
+    assert f"has {Recipe.from_json('tried', plain_recipe(**before)).definition} of" in str(refused.value)
+    assert f"states {changed.definition}:" in str(refused.value)
+
+
+def test_rates_without_the_recipe_are_refused(home: Home, examples: Pin) -> None:
+    rates = write_rates(home, plain_recipe(), random_keep=dict.fromkeys(DAYS, 0.4))
     with pytest.raises(RatesError, match=r"marts\.sampling_rates at version \d+ has no row of the recipe 'another'"):
         read_sample(examples, recipe=Recipe.from_json("another", plain_recipe()), rates=rates)
+
+
+def test_name_and_materialisation_do_not_change_a_definition() -> None:
+    one = Recipe.from_json("one", plain_recipe(rules=[BUSY, YOUNG], materialised=True))
+    assert one.definition == Recipe.from_json("other", plain_recipe(rules=[BUSY, YOUNG])).definition
+    assert one.definition == (
+        "[[['busy', 'surface', ['home'], None, None, 0.3], ['young', 'item_age_days', None, None, 7.0, 0.3]], 0.1, 0.2]"
+    )
 
 
 @pytest.mark.parametrize("missing", [DAYS[0], DAYS[3], DAYS[-1]])

@@ -1,4 +1,4 @@
-"""A lake of its own with a tiny world in it, built once by dbt in production; and the project's manifest."""
+"""One lake for all tests of models, with a tiny world in it that dbt built once; and the project's manifest."""
 
 import json
 import os
@@ -50,23 +50,34 @@ def world() -> World:
 
 
 @pytest.fixture(scope="session")
-def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A fresh lake with the tiny world in raw.*, after one plain `dbt build` of production, tests included."""
-    home = Home(Path(tmp_path_factory.mktemp("built")).resolve())
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A lake with both doors, and nothing in it."""
+    home = Home(Path(tmp_path_factory.mktemp("lake")).resolve())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILLHOUSE_MEMORY", "1500m")
-        server.ensure(home)
+        server.ensure(home, jdbc=True)
     try:
-        land(world, home)
-        run_dbt("build", "--target", "prod", environment=server.environment(home))
-        production = home.dbt / "prod"
-        production.mkdir()
-        shutil.copyfile(home.dbt / "target" / "manifest.json", production / "manifest.json")
-        # Of this build: a later one in dev would compile over it.
-        shutil.copytree(home.dbt / "target" / "compiled", production / "compiled")
         yield home
     finally:
         server.stop(home)
+
+
+@pytest.fixture(scope="session")
+def built(world: World, lake: Home) -> Home:
+    """The lake with the tiny world in raw.*, after one plain `dbt build` of production, tests included."""
+    land(world, lake)
+    run_dbt("build", "--target", "prod", environment=server.environment(lake))
+    production = lake.dbt / "prod"
+    production.mkdir()
+    shutil.copyfile(lake.dbt / "target" / "manifest.json", production / "manifest.json")
+    # Of this build: a later one in dev would compile over it.
+    shutil.copytree(lake.dbt / "target" / "compiled", production / "compiled")
+    return lake
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The world that grows takes the place of the tiny one in the same lake: its tests come last."""
+    items.sort(key=lambda item: "grown" in getattr(item, "fixturenames", ()))
 
 
 def land(world: World, home: Home, *, load_id: int = 1) -> None:

@@ -181,11 +181,7 @@ def test_pyspark_answers_through_spark_connect(built: Home, tmp_path: Path, quer
     assert counts == {row["user_segment"]: str(row["n"]) for row in rows}
 
 
-def test_beeline_answers_through_jdbc(
-    built: Home, tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STILLHOUSE_MEMORY", "1500m")
-    server.ensure(built, jdbc=True)
+def test_beeline_answers_through_jdbc(built: Home, tmp_path: Path, query: Query) -> None:
     done = run_console("Any JDBC client", environment=server.environment(built), folder=tmp_path)
     (counted,) = re.findall(r"\| *(\d+) *\|", done.stdout)
     assert int(counted) == query("select count(*) as n from marts.training_examples")[0]["n"]

@@ -1,7 +1,14 @@
-"""Production built day by day, from rows in any order, against the same rows built at once."""
+"""Production built day by day, from rows in any order, against the same rows built at once.
+
+An analyst asks through JDBC all the while: two clients of one lake must not disturb each other.
+"""
 
 import random
+import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +20,7 @@ from tiny_world import START, Row, World, make_world
 
 from lakehouse import server
 from lakehouse.home import Home
+from lakehouse.jars import SPARK_HOME
 from lakehouse.session import connect
 from tests.planted_joins import DATA_TESTS
 
@@ -88,46 +96,77 @@ def loads() -> Loads:
     return Loads(of(1), of(2), of(3), conflicting, unlogged)
 
 
+@dataclass
+class Grown:
+    home: Home
+    landed: Loads
+    answers: list["subprocess.CompletedProcess[str]"]
+
+
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Loads]]:
-    """A lake whose production was built twice, one model of it alone in between; some rows landed too late for that."""
-    home = Home(Path(tmp_path_factory.mktemp("grown")).resolve())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILLHOUSE_MEMORY", "1500m")
-        server.ensure(home)
+def grown(lake: Home, tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    """The lake started over and built twice, one model of it alone in between; some rows landed too late for that."""
+    for schema in ("raw", "intermediate", "marts", "monitoring"):
+        connect(lake).sql(f"drop schema if exists {schema} cascade")
     landed = loads()
-    try:
-        land(landed.first, home)
-        environment = server.environment(home)
+    land(landed.first, lake)
+    environment = server.environment(lake)
+    run_dbt("run", "--target", "prod", environment=environment)
+    land(landed.second, lake, load_id=2)
+    land(landed.too_late, lake, load_id=3)
+    run_dbt("run", "--target", "prod", "--select", "int_exposures_deduplicated", environment=environment)
+    with asked_through_jdbc(lake, folder=tmp_path_factory.mktemp("analyst")) as answers:
         run_dbt("run", "--target", "prod", environment=environment)
-        land(landed.second, home, load_id=2)
-        land(landed.too_late, home, load_id=3)
-        run_dbt("run", "--target", "prod", "--select", "int_exposures_deduplicated", environment=environment)
-        run_dbt("run", "--target", "prod", environment=environment)
-        yield home, landed
-    finally:
-        server.stop(home)
+    return Grown(lake, landed, answers)
+
+
+@contextmanager
+def asked_through_jdbc(home: Home, *, folder: Path) -> Iterator[list["subprocess.CompletedProcess[str]"]]:
+    """beeline, counting the training examples over and over; every answer with its exit code."""
+    running = server.ensure(home, jdbc=True)
+    assert running.jdbc_url is not None
+    script = folder / "questions.sql"
+    script.write_text("select count(*) from marts.training_examples;\n" * 20)
+    command = [str(SPARK_HOME / "bin" / "beeline"), "-u", running.jdbc_url, "-n", "analyst", "--silent=true"]
+    answers: list[subprocess.CompletedProcess[str]] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            asked = [*command, "-f", str(script)]
+            answers.append(subprocess.run(asked, capture_output=True, text=True, timeout=300, check=False))
+
+    with ThreadPoolExecutor() as pool:
+        analyst = pool.submit(ask)
+        try:
+            yield answers
+        finally:
+            done.set()
+        analyst.result()
+
+
+def all_answered(answers: list["subprocess.CompletedProcess[str]"]) -> bool:
+    return bool(answers) and all(answer.returncode == 0 and "Error" not in answer.stderr for answer in answers)
 
 
 def rows(home: Home, statement: str) -> list[dict[str, Any]]:
     return [row.asDict() for row in connect(home).sql(statement).collect()]
 
 
-def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: tuple[Home, Loads]) -> None:
-    home, _ = grown
-    run_dbt("test", "--target", "prod", "--select", *DATA_TESTS, environment=server.environment(home))
+def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: Grown) -> None:
+    run_dbt("test", "--target", "prod", "--select", *DATA_TESTS, environment=server.environment(grown.home))
 
 
-def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: tuple[Home, Loads]) -> None:
-    home, landed = grown
+def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: Grown) -> None:
+    home, landed = grown.home, grown.landed
     builds = rows(home, "select first_day from monitoring.builds where event = 'complete' order by at")
     # Rows of the first day landed: it went back three days of look-back and one of attribution, and no further.
     newest = max(row["served_at"] for row in landed.first.exposures).date()
     assert [row["first_day"] for row in builds] == [None, newest - timedelta(days=4)]
 
 
-def test_what_lands_too_late_is_counted_and_left_out(grown: tuple[Home, Loads]) -> None:
-    home, landed = grown
+def test_what_lands_too_late_is_counted_and_left_out(grown: Grown) -> None:
+    home, landed = grown.home, grown.landed
     late = {row["event_id"] for row in landed.too_late.exposures}
     assert rows(home, "select stream, sum(num_rows) as num from monitoring.late_rows group by stream") == [
         {"stream": "exposures", "num": len(landed.too_late.exposures)}
@@ -136,8 +175,8 @@ def test_what_lands_too_late_is_counted_and_left_out(grown: tuple[Home, Loads]) 
     assert late - built == late - landed.conflicting
 
 
-def test_conflicts_and_actions_on_what_did_not_land_are_accounted_for(grown: tuple[Home, Loads]) -> None:
-    home, landed = grown
+def test_conflicts_and_actions_on_what_did_not_land_are_accounted_for(grown: Grown) -> None:
+    home, landed = grown.home, grown.landed
     late = {row["event_id"] for row in landed.too_late.exposures}
     conflicts = {row["event_id"] for row in rows(home, "select event_id from intermediate.int_exposures_conflicts")}
     assert conflicts == landed.conflicting - late
@@ -147,13 +186,19 @@ def test_conflicts_and_actions_on_what_did_not_land_are_accounted_for(grown: tup
     assert all(row["acted"] == 1 and row["logging_probability"] == 1.0 for row in examples)
 
 
-def test_after_a_backfill_every_table_is_what_one_build_of_everything_gives(grown: tuple[Home, Loads]) -> None:
-    home, _ = grown
+def test_a_build_of_production_and_an_analyst_s_queries_do_not_disturb_each_other(grown: Grown) -> None:
+    assert all_answered(grown.answers), [answer.stderr for answer in grown.answers]
+
+
+def test_after_a_backfill_every_table_is_what_one_build_of_everything_gives(grown: Grown, tmp_path: Path) -> None:
+    home = grown.home
     day = rows(home, "select cast(min(day) as string) as day from monitoring.late_rows")[0]["day"]
     environment = server.environment(home) | {"STILLHOUSE_USER": "whole"}
     run_dbt("run", "--target", "prod", "--vars", f"backfill_from: '{day}'", environment=environment)
     assert rows(home, "select * from monitoring.late_rows") == []
-    run_dbt("run", "--target", "dev", environment=environment)
+    with asked_through_jdbc(home, folder=tmp_path) as answers:
+        run_dbt("run", "--target", "dev", environment=environment)
+    assert all_answered(answers), [answer.stderr for answer in answers]
     compared = []
     for layer in LAYERS:
         for table in rows(home, f"show tables in {layer}"):

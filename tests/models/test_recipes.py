@@ -1,5 +1,6 @@
 """Recipes that make no sense are refused with the rule and the value; the macros are rendered without dbt."""
 
+import random
 from typing import Any
 
 import jinja2
@@ -7,6 +8,8 @@ import pytest
 import yaml
 
 from lakehouse.home import PROJECT
+from lakehouse.recipes import Recipe
+from tests.random_recipes import random_recipe
 
 GOOD_RULE: dict[str, Any] = {"name": "busy", "column": "surface", "in": ["home"], "keep": 0.5}
 NEW_RULE: dict[str, Any] = {"name": "new", "column": "item_age_days", "at_least": 1, "below": 7.5, "keep": 1.0}
@@ -119,3 +122,14 @@ def test_a_recipe_that_makes_no_sense_is_refused(recipe: Any, said: str) -> None
 def test_the_recipe_to_train_on_is_one_of_them() -> None:
     with pytest.raises(ValueError, match="Recipe 'gone' does not exist; `recipes` in"):
         check(GOOD, in_use="gone")
+
+
+def test_a_definition_reads_the_same_in_sql_and_in_python() -> None:
+    text = (PROJECT / "macros" / "recipe_definition.sql").read_text() + "{{ recipe_definition(recipe) }}"
+    template = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(text)
+    values = {"surface": ("home", "it's"), "country": ("no", 'a "b" \\'), "traffic": ("policy", "random")}
+    contents = [random_recipe(random.Random(seed), values=values, ages=(0, 16)) for seed in range(50)]
+    for content in [*contents, {**GOOD, "otherwise": 1, "rules": [NEW_RULE | {"keep": 1}]}]:
+        definition = template.render(recipe=content).strip()
+        assert definition == Recipe.from_json("tried", content).definition
+    assert len({template.render(recipe=content) for content in contents}) == len(contents)
