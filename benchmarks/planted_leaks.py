@@ -77,7 +77,7 @@ def leaking_by(plant: Plant, home: Home) -> set[str]:
     """The worlds in which the plant, which is in place, changed one of its features."""
     changed = " or ".join(f"not (planted.{feature} <=> clean.{feature})" for feature in plant.features)
     rows = connect(home).sql(
-        "select planted.event_id from planted_examples_v1 as planted "
+        "select planted.event_id from planted.examples_v1 as planted "
         f"inner join marts.examples_v1 as clean on planted.event_id = clean.event_id where {changed}"
     )
     return worlds_of(row.event_id for row in rows.collect())

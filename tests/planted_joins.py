@@ -1,8 +1,8 @@
 """Joins shifted into the future, planted in the SQL of the models that know what came before an exposure.
 
-A plant works on the compiled SQL of a built lake: the changed model, what follows from it and the data tests read each
-other as temporary views, so that nothing is built again. Ids begin with the name of their world, `w17-u3`; each world
-has a shift of its own, drawn log-uniformly from one hour to two days.
+A plant works on the compiled SQL of a built lake: the changed model and what follows from it are written beside the
+others, and the data tests read them there. Ids begin with the name of their world, `w17-u3`; each world has a shift of
+its own, drawn log-uniformly from one hour to two days.
 """
 
 from collections.abc import Mapping, Sequence
@@ -127,26 +127,26 @@ def compiled(folder: Path) -> dict[str, str]:
 def faults(spark: SparkSession, sql: Mapping[str, str], plants: Sequence[Plant] = ()) -> dict[str, set[str]]:
     """The features that the data tests name, by exposure, with `plants` in place and what follows from them.
 
-    Leaves the changed models behind as temporary views, `planted_examples_v1` among them.
+    The changed models are left behind in the schema `planted`.
     """
-    views: dict[str, str] = {}
+    changed: dict[str, str] = {}
 
-    def with_views(text: str) -> str:
-        for relation, view in views.items():
-            text = text.replace(relation, view)
+    def redirected(text: str) -> str:
+        for relation, instead in changed.items():
+            text = text.replace(relation, instead)
         return text
 
+    spark.sql("create schema if not exists planted")
     for relation in RELATIONS:
-        text = with_views(sql[relation])
+        text = redirected(sql[relation])
         for plant in plants:
             text = plant.planted(text) if plant.relation == relation else text
         if text != sql[relation]:
-            view = f"planted_{relation.partition('.')[2]}"
-            # Fetched and handed back: a view on views would be worked out again for each that reads it.
-            spark.createDataFrame(spark.sql(text).toArrow()).createOrReplaceTempView(view)
-            views[relation] = view
+            instead = f"planted.{relation.partition('.')[2]}"
+            spark.sql(f"create or replace table {instead} using delta as {text}")
+            changed[relation] = instead
     found: dict[str, set[str]] = {}
     for test in DATA_TESTS:
-        for row in spark.sql(with_views(sql[test])).collect():
+        for row in spark.sql(redirected(sql[test])).collect():
             found.setdefault(row.event_id, set()).update(row.features.split(", "))
     return found
