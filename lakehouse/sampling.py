@@ -29,6 +29,8 @@ ADDED = ("recipe", "stratum", "keep_probability", "negative_keep_probability")
 STEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 # What one thread reads at once: a few row groups, which cost less together, and few enough to spread over the cores.
 ROWS_AT_ONCE = 80_000
+# A dictionary of some hundred words.
+DICTIONARY_BYTES = 4096
 # Kept rows in more pieces than this are copied.
 MAX_SLICES = 16
 
@@ -124,13 +126,13 @@ def sample_of(
     needed = {"acted", "draw", "day", *recipe.columns, *wanted}
     if "keep_probability" in wanted or "negative_keep_probability" in wanted:
         needed.add("logging_probability")
-    read = pa.schema([_field(dataset.schema, name) for name in names if name in needed])
+    decoded = pa.schema([_field(dataset.schema, name) for name in names if name in needed])
     schema = pa.schema([_field(dataset.schema, name) for name in wanted])
     kept = sample_filter(recipe, random_keep=random_keep)
     parts = prefix_of(dataset, kept if where is None else kept & where)
 
     def sampled(part: ds.ParquetFileFragment) -> pa.Table:
-        rows = read_part(part, schema=read)
+        rows = read_part(part, schema=decoded)
         codes = ds.dataset(rows).to_table(columns={"code": stratum_code(recipe)}, use_threads=False)["code"].to_numpy()
         if where is not None:
             asked_for = part.to_table(schema=dataset.schema, columns={"asked for": where}, use_threads=False)[0]
@@ -179,15 +181,30 @@ def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
 
     A scan of the dataset gives the same and is a third slower: it takes row groups one by one, over several hands.
     """
+    there = [name for name in schema.names if name in part.physical_schema.names]
+    groups = [group.id for group in part.row_groups]
     with part.open() as file:
-        there = [name for name in schema.names if name in part.physical_schema.names]
-        groups = [group.id for group in part.row_groups]
-        table = pq.ParquetFile(file, metadata=part.metadata).read_row_groups(groups, columns=there, use_threads=False)
+        opened = pq.ParquetFile(file, metadata=part.metadata, read_dictionary=of_few_words(part, schema=schema))
+        table = opened.read_row_groups(groups, columns=there, use_threads=False)
     columns = [
         table[field.name].cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def of_few_words(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> list[str]:
+    """Columns of strings with a short dictionary: to decode its codes and then cast them takes half as long."""
+    group = part.metadata.row_group(part.row_groups[0].id)
+    chunks = (group.column(place) for place in range(group.num_columns))
+    return [
+        chunk.path_in_schema
+        for chunk in chunks
+        if chunk.path_in_schema in schema.names
+        and pa.types.is_string(schema.field(chunk.path_in_schema).type)
+        and chunk.has_dictionary_page
+        and chunk.data_page_offset - chunk.dictionary_page_offset < DICTIONARY_BYTES
+    ]
 
 
 def sample_filter(recipe: Recipe, *, random_keep: RandomKeep) -> ds.Expression:

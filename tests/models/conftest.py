@@ -70,6 +70,8 @@ def built(world: World, lake: Home) -> Home:
     production = lake.dbt / "prod"
     production.mkdir()
     shutil.copyfile(lake.dbt / "target" / "manifest.json", production / "manifest.json")
+    # Of this build: a later one in dev would compile over it.
+    shutil.copytree(lake.dbt / "target" / "compiled", production / "compiled")
     return lake
 
 

@@ -22,6 +22,7 @@ from lakehouse import server
 from lakehouse.home import Home
 from lakehouse.jars import SPARK_HOME
 from lakehouse.session import connect
+from tests.planted_joins import DATA_TESTS
 
 pytestmark = pytest.mark.lake
 
@@ -150,6 +151,10 @@ def all_answered(answers: list["subprocess.CompletedProcess[str]"]) -> bool:
 
 def rows(home: Home, statement: str) -> list[dict[str, Any]]:
     return [row.asDict() for row in connect(home).sql(statement).collect()]
+
+
+def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: Grown) -> None:
+    run_dbt("test", "--target", "prod", "--select", *DATA_TESTS, environment=server.environment(grown.home))
 
 
 def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: Grown) -> None:

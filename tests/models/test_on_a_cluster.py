@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +18,10 @@ import pytest
 from conftest import run_dbt
 from tiny_world import World
 
-from lakehouse import cluster, server
+from lakehouse import cluster, daemon, server, spark_settings
 from lakehouse.home import Home
 from lakehouse.ingest import ingest
+from lakehouse.jars import SPARK_HOME
 from lakehouse.landing import STREAMS
 from lakehouse.session import connect
 from lakehouse.versions import pin, read
@@ -105,6 +107,32 @@ def test_no_process_shows_the_cluster_s_secret_and_its_files_are_the_owner_s_alo
     for file in clustered.lake.rglob("*"):
         if file.is_file() and secret.encode() in file.read_bytes():
             assert file.stat().st_mode & 0o077 == 0, file
+
+
+@pytest.mark.parametrize("secret", ["another", None])
+def test_a_worker_that_does_not_know_the_secret_is_refused(clustered: Home, tmp_path: Path, secret: str | None) -> None:
+    running = cluster.status(clustered)
+    assert running is not None
+    settings = {"spark.authenticate": "true", "spark.authenticate.secret": secret} if secret else {}
+    environment = {"SPARK_HOME": str(SPARK_HOME), "SPARK_CONF_DIR": str(spark_settings.write(tmp_path, settings))}
+    worker = daemon.start(
+        [
+            *(str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.worker.Worker"),
+            *("--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "512m", running.url),
+        ],
+        environment=environment | {"SPARK_DAEMON_MEMORY": "128m"},
+        folder=tmp_path,
+        log=tmp_path / "worker.log",
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while "Failed to connect to master" not in (tmp_path / "worker.log").read_text():
+            assert worker.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        worker.end()
+    assert cluster._num_registered(running) == cluster.NUM_WORKERS
 
 
 @pytest.mark.parametrize(
