@@ -132,7 +132,7 @@ def build(spark: "SparkSession", schema: str, *, rows: int, days: int) -> None:
 
     write("unordered", rows_in_order_of_arrival(rows=rows, days=days))
     spark.sql(f"set parquet.block.row.count.limit = {ROWS_IN_GROUP}")
-    write("ordered", f"select * from {schema}.unordered {macro('in_prefix_order')}")
+    write("ordered", f"select * from {schema}.unordered distribute by day {macro('in_prefix_order')}")
     recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D, '{recipe_of(keep).definition}'" for keep in GOALS)
     write(
         "sampling_rates",

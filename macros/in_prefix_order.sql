@@ -1,4 +1,4 @@
 {% macro in_prefix_order(partition=none) -%}
     {%- set first = partition ~ ', ' if partition else '' -%}
-    distribute by {{ first }}day sort by {{ first }}day asc, acted desc, draw asc
+    sort by {{ first }}day asc, acted desc, draw asc
 {%- endmacro %}

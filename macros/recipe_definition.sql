@@ -1,5 +1,5 @@
 {% macro recipe_definition(recipe) -%}
-    {#- As text, what decides which rows the recipe keeps; `Recipe.definition` in lakehouse/recipes.py writes the same. -#}
+    {#- As text, what decides which rows the recipe keeps; Recipe.definition in lakehouse/recipes.py writes the same. -#}
     {%- set rules = [] -%}
     {%- for rule in recipe['rules'] -%}
         {%- do rules.append([
