@@ -19,6 +19,15 @@ rates as (
 
 ),
 
+-- What any recipe keeps of random traffic on any day, at most: mostly far from all of it.
+random_traffic as (
+
+    select max(sampling_keep) as highest_keep
+    from rates
+    where stratum = 'random_traffic'
+
+),
+
 -- A row without a stratum may not train by that recipe, and finds no rate.
 stratified as (
 
@@ -30,7 +39,10 @@ stratified as (
             {{ recipe_stratum(recipe) }} as stratum
         from examples
         -- Says no more than the rates do, in words that a file's statistics can answer: whole row groups are skipped.
-        where acted = 1 or draw < cast({{ highest_keep }} as double) or traffic = 'random'
+        where
+            acted = 1
+            or draw < cast({{ highest_keep }} as double)
+            or traffic = 'random' and draw < (select highest_keep from random_traffic)
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),

@@ -66,5 +66,5 @@ training_examples as (
 
 )
 
-select {{ files_by_day(days, partition='recipe') }} * from training_examples
+select * from training_examples
 {{ in_prefix_order('recipe') }}
