@@ -1,11 +1,11 @@
-"""Models run in any order and any number of times while rows land late and twice: always what all rows give.
+"""Models run in any order while rows land late and twice: always what all rows give (40 seconds for each sequence).
 
-A sequence (2 to 4 minutes for 10 of them) lands a few rows at a time: as they happen, late within the look-back, later
-than that, again, or again with other content. In between it runs everything, one model, or a backfill. Whenever a build
-of everything is complete and waits for no late row, the tables must hold what plain Python makes of all landed rows; at
-its end each sequence builds everything and, as `stillhouse backfill` does, the late days. Hypothesis makes sequences
-and, where one fails, a shorter one that fails too. The project is cut down to the models up to the features of items,
-in schemas of its own, so that a step costs seconds.
+A sequence lands a few rows at a time: as they happen, late within the look-back, later than that, again, or again with
+other content. In between it runs everything, one model, or a backfill. Whenever a build of everything is complete and
+waits for no late row, the tables must hold what plain Python makes of all landed rows; at its end each sequence builds
+everything and, as `stillhouse backfill` does, the late days. Hypothesis makes sequences and, where one fails, a shorter
+one that fails too. The project is cut down to the models up to the features of items, in schemas of its own, so that a
+step costs seconds.
 """
 
 import argparse

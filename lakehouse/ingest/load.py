@@ -55,7 +55,7 @@ def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
         except PySparkException as error:
             if num_left == 0 or not any(symptom in str(error) for symptom in PASSING_TROUBLE):
                 raise
-            time.sleep(PAUSE_S * (NUM_TRIES - num_left))
+            time.sleep(PAUSE_S * min(NUM_TRIES - num_left, 4))
 
 
 def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:
