@@ -1,6 +1,6 @@
 """The whole loop on MovieLens, as a person runs it: killed three times on the way, finished, and then looked at.
 
-dbt, the trainer and the lake server are each killed with SIGKILL in the middle of a retrain; each time the same command
+dbt, the lake server and the trainer are each killed with SIGKILL in the middle of a retrain; each time the same command
 is run again. What comes out must be what an undisturbed run gives: every row once, valid releases, the same weights.
 """
 
@@ -88,10 +88,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stillhouse]:
 
     try:
         assert stillhouse.demo_killed_at("dbt: 1 of", kill_dbt) == 1
-        assert stillhouse.demo_killed_at("train:", lambda demo: demo.kill()) == -signal.SIGKILL
         started = time.monotonic()
         assert stillhouse.demo_killed_at("dbt: 1 of", kill_lake) == 1
         assert time.monotonic() - started < 300, "a dead lake server was noticed only after the client's ten minutes"
+        assert stillhouse.demo_killed_at("train:", lambda demo: demo.kill()) == -signal.SIGKILL
         done = stillhouse.run(*stillhouse.demo()[1:])
         assert done.returncode == 0, done.stderr
         yield stillhouse

@@ -26,6 +26,8 @@ from tests.planted_joins import DATA_TESTS
 
 pytestmark = pytest.mark.lake
 
+# Between the analyst's questions, so that the build gets most of the machine.
+PAUSE_S = 10
 # What was built of every day; the totals and what counts builds belong to the last build alone.
 LAYERS = ("intermediate", "marts", "monitoring")
 OF_A_BUILD = (
@@ -132,9 +134,10 @@ def asked_through_jdbc(home: Home, *, folder: Path) -> Iterator[list["subprocess
     done = threading.Event()
 
     def ask() -> None:
+        asked = [*command, "-f", str(script)]
         while not done.is_set():
-            asked = [*command, "-f", str(script)]
             answers.append(subprocess.run(asked, capture_output=True, text=True, timeout=300, check=False))
+            done.wait(PAUSE_S)
 
     with ThreadPoolExecutor() as pool:
         analyst = pool.submit(ask)

@@ -24,7 +24,7 @@ from tests.random_recipes import random_recipe
 
 pytestmark = pytest.mark.lake
 Query = Callable[[str], list[dict[str, Any]]]
-NUM_RECIPES = 24
+NUM_RECIPES = 12
 VALUES = {
     "surface": ("home", "mail"),
     "content_type": ("audio", "video"),
