@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # The lake servers of tests live for minutes: compiling for the long run costs them more than it brings.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC")
 
 # These share a lake or take longest: each is run by one worker, and begins before the rest.
 TOGETHER = (
