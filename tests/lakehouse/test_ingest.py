@@ -241,8 +241,8 @@ def test_a_load_that_runs_twice_changes_nothing(home: Home) -> None:
     assert _contents(home) == tables
 
 
-@pytest.mark.parametrize("victim", ["ingest", "server"])
-@pytest.mark.parametrize("moment", ["manifest", "raw table"])
+# All other moments: `make bench NAME=kill_ingest`.
+@pytest.mark.parametrize(("victim", "moment"), [("ingest", "manifest"), ("server", "raw table")])
 def test_whoever_is_killed_nothing_is_lost_or_doubled(home: Home, victim: str, moment: str) -> None:
     name = f"{victim} {moment}"
     lines = [encoded(exposure(f"{name} {number}")) for number in range(3000)]
@@ -261,11 +261,8 @@ def test_whoever_is_killed_nothing_is_lost_or_doubled(home: Home, victim: str, m
         assert time.monotonic() < deadline, f"no {moment} after 90 seconds"
         time.sleep(0.01)
     os.kill(process.pid if victim == "ingest" else running.pid, signal.SIGKILL)
-    ended = process.wait(timeout=90)
-    # An ingest that had not met the server yet may go on with the next one; all others leave their load begun.
-    if victim == "ingest" or moment == "raw table":
-        assert ended != 0
-    assert bool(ledger.begun()) == (ended != 0)
+    assert process.wait(timeout=90) != 0
+    assert ledger.begun() != []
 
     ingest(home, now=NOW)
     rows = _rows(home, "raw.exposures", f"startswith(event_id, '{name} ')")

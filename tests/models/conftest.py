@@ -76,7 +76,7 @@ def built(world: World, lake: Home) -> Home:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The world that grows takes the place of the tiny one in the same lake: its tests come last."""
+    """What lands on the tiny world changes it: the tests of that come last."""
     items.sort(key=lambda item: "grown" in getattr(item, "fixturenames", ()))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import land, run_dbt
-from tiny_world import START, Row, World, make_world
+from tiny_world import Row, World, make_world
 
 from lakehouse import server
 from lakehouse.home import Home
@@ -42,60 +42,56 @@ OF_A_BUILD = (
 
 @dataclass
 class Loads:
-    """A world in the order in which its rows land: mostly as they happen, some late, some twice, some never."""
+    """What lands on the tiny world: mostly as it happens, some of it late, some twice, some never."""
 
-    first: World
     second: World
     too_late: World
     conflicting: set[str]
     unlogged: set[str]
 
 
-def loads() -> Loads:
-    """Nine days. Half land at once; the rest as it happens, with rows of the days before; five rows a week late."""
+def loads(world: World) -> Loads:
+    """The three days that follow, with rows of the days before; and three rows of the first day, too late."""
     chance = random.Random(11)
-    world = make_world(num_requests=720)
-    clicked = {(row["request_id"], row["item_id"]): row for row in world.engagements}
+    newest = max(row["served_at"] for row in world.exposures)
+    lately = newest - timedelta(days=2)
+    after = make_world(num_requests=720)
+    known = {row["event_id"] for row in (*world.exposures, *world.engagements)}
+    engagements = [dict(row) for row in after.engagements if row["event_id"] not in known]
+    clicked = {(row["request_id"], row["item_id"]): row for row in engagements}
     unlogged: set[str] = set()
-    conflicting: set[str] = set()
-    exposures: list[tuple[int, Row]] = []
-    middle = START + timedelta(days=6)
-    for number, row in enumerate(dict(row, score=0.25) for row in world.exposures):
+    exposures: list[Row] = []
+    for number, row in enumerate(row for row in after.exposures if row["event_id"] not in known):
         key = row["request_id"], row["item_id"]
-        if row["traffic"] == "policy" and key in clicked and number % 9 == 0:
+        if row["traffic"] == "policy" and key in clicked and number % 6 == 0:
             # Not kept by the collector, but acted upon: the action carries what makes an example.
             carried = ("served_at", "position", "traffic", "surface", "features", "logging_probability")
             clicked[key].update({name: row[name] for name in carried})
             unlogged.add("/".join(key))
-            continue
-        load = (
-            2
-            if row["served_at"] >= middle or (row["served_at"] > middle - timedelta(days=2) and number % 5 == 0)
-            else 1
-        )
-        if number in (50, 51, 52):
-            load = 3
-        exposures.append((load, row))
-        if number % 40 == 0:
-            exposures.append((load, row | {"score": 0.5}))
-            conflicting.add(row["event_id"])
-    chance.shuffle(exposures)
-    engagements = [
-        (
-            2
-            if row["engaged_at"] >= middle or (number % 50 == 0 and row["engaged_at"] > middle - timedelta(days=2))
-            else 1,
-            row,
-        )
-        for number, row in enumerate(world.engagements)
+        else:
+            exposures.append(row)
+    again = [row | {"score": 0.5} for row in exposures[::40]]
+    again += [row | {"score": 0.5} for row in world.exposures[::40] if row["served_at"] > lately]
+
+    # Requests of the same days that nobody had told of.
+    strangers = make_world(seed=8, num_requests=480)
+    untold = [row | {name: f"x{row[name]}" for name in ("event_id", "request_id")} for row in strangers.exposures]
+    late = [row for row in untold[::5] if row["served_at"] > lately]
+    unanswered = [row for row in world.exposures if row["impressed"] and f"{row['event_id']}-a" not in known]
+    engagements += [
+        {name: row[name] for name in ("request_id", "user_id", "item_id")}
+        | {
+            "event_id": f"{row['event_id']}-late",
+            "action": "click",
+            "engaged_at": row["served_at"] + timedelta(hours=1),
+        }
+        for row in (*late[::3], *(row for row in unanswered[::25] if row["served_at"] > lately))
     ]
-    users = [(2 if row["updated_at"] >= middle else 1, row) for row in world.users]
-    items = [(2 if row["updated_at"] >= middle else 1, row) for row in world.items]
-
-    def of(load: int) -> World:
-        return World(*([row for its, row in rows if its == load] for rows in (exposures, engagements, users, items)))
-
-    return Loads(of(1), of(2), of(3), conflicting, unlogged)
+    users = [dict(world.users[0], updated_at=lately, attributes='{"segment":"devoted","age":70}')]
+    second = [*exposures, *again, *late]
+    chance.shuffle(second)
+    conflicting = {row["event_id"] for row in again}
+    return Loads(World(second, engagements, users, []), World(untold[50:53], [], [], []), conflicting, unlogged)
 
 
 @dataclass
@@ -106,20 +102,16 @@ class Grown:
 
 
 @pytest.fixture(scope="module")
-def grown(lake: Home, tmp_path_factory: pytest.TempPathFactory) -> Grown:
-    """The lake started over and built twice, one model of it alone in between; some rows landed too late for that."""
-    for schema in ("raw", "intermediate", "marts", "monitoring"):
-        connect(lake).sql(f"drop schema if exists {schema} cascade")
-    landed = loads()
-    land(landed.first, lake)
-    environment = server.environment(lake)
-    run_dbt("run", "--target", "prod", environment=environment)
-    land(landed.second, lake, load_id=2)
-    land(landed.too_late, lake, load_id=3)
+def grown(built: Home, world: World, tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    """The lake built again after more has landed, one model of it alone before; some rows landed too late for that."""
+    landed = loads(world)
+    land(landed.second, built, load_id=2)
+    land(landed.too_late, built, load_id=3)
+    environment = server.environment(built)
     run_dbt("run", "--target", "prod", "--select", "int_exposures_deduplicated", environment=environment)
-    with asked_through_jdbc(lake, folder=tmp_path_factory.mktemp("analyst")) as answers:
+    with asked_through_jdbc(built, folder=tmp_path_factory.mktemp("analyst")) as answers:
         run_dbt("run", "--target", "prod", environment=environment)
-    return Grown(lake, landed, answers)
+    return Grown(built, landed, answers)
 
 
 @contextmanager
@@ -160,11 +152,10 @@ def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: Grown)
     run_dbt("test", "--target", "prod", "--select", *DATA_TESTS, environment=server.environment(grown.home))
 
 
-def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: Grown) -> None:
-    home, landed = grown.home, grown.landed
-    builds = rows(home, "select first_day from monitoring.builds where event = 'complete' order by at")
+def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: Grown, world: World) -> None:
+    builds = rows(grown.home, "select first_day from monitoring.builds where event = 'complete' order by at")
     # Rows of the first day landed: it went back three days of look-back and one of attribution, and no further.
-    newest = max(row["served_at"] for row in landed.first.exposures).date()
+    newest = max(row["served_at"] for row in world.exposures).date()
     assert [row["first_day"] for row in builds] == [None, newest - timedelta(days=4)]
 
 
@@ -175,14 +166,13 @@ def test_what_lands_too_late_is_counted_and_left_out(grown: Grown) -> None:
         {"stream": "exposures", "num": len(landed.too_late.exposures)}
     ]
     built = {row["event_id"] for row in rows(home, "select event_id from intermediate.int_exposures_deduplicated")}
-    assert late - built == late - landed.conflicting
+    assert late - built == late
 
 
 def test_conflicts_and_actions_on_what_did_not_land_are_accounted_for(grown: Grown) -> None:
     home, landed = grown.home, grown.landed
-    late = {row["event_id"] for row in landed.too_late.exposures}
     conflicts = {row["event_id"] for row in rows(home, "select event_id from intermediate.int_exposures_conflicts")}
-    assert conflicts == landed.conflicting - late
+    assert conflicts == landed.conflicting
     examples = rows(home, "select event_id, acted, logging_probability from marts.examples where event_id like '%/%'")
     assert {row["event_id"] for row in examples} <= landed.unlogged
     assert len(examples) > 10

@@ -19,8 +19,8 @@ class World:
     items: list[Row]
 
 
-def make_world(*, seed: int = 7, num_requests: int = 400) -> World:
-    """Five days of 12 users and 15 items, three items to a request; every tenth request in random order, with one
+def make_world(*, seed: int = 7, num_requests: int = 480) -> World:
+    """Six days of 12 users and 15 items, three items to a request; every tenth request in random order, with one
     candidate that was not seen. Attributes change once on the way, often at the very instant of an exposure."""
     chance = random.Random(seed)
     exposures: list[Row] = []
