@@ -7,12 +7,9 @@ without the project's own guards, `refuse_to_start_anew` and the one in `check_c
 
 import argparse
 import json
-import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,10 +24,11 @@ from dbt_common.exceptions import DbtRuntimeError
 from pyspark.sql import Row
 
 from benchmarks._dbt import Dbt
+from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
 from benchmarks._tiny_logs import Part, make_parts
 from lakehouse import guard, ops, server
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.session import connect
 from lakehouse.versions import pin
 
@@ -170,12 +168,7 @@ def build(home: Home) -> None:
         return
     server.ensure(home)
     land(make_parts(1)[0], home)
-    dbt = [str(Path(sys.executable).parent / "dbt"), "run", "--target", "prod"]
-    done = subprocess.run(
-        dbt, cwd=PROJECT, env={**os.environ, **server.environment(home)}, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"dbt run failed:\n{done.stdout[-4000:]}")
+    run_dbt(home, "run")
     (home.root / "built").touch()
 
 

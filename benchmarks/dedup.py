@@ -12,10 +12,7 @@ lines of the same bytes; what is delivered again here stands for a line that say
 """
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import ops, server
 from lakehouse.home import PROJECT, Home
@@ -108,10 +106,10 @@ def prove(home: Home, *, rows: int) -> list[Figure]:
     project = copy_project(home.root / "project")
     for load_id in range(1, LOADS + 1):
         land(home, rows=rows, load_id=load_id)
-        dbt_run(home, project, f"load {load_id}")
+        build(home, project, f"load {load_id}")
     before = moment(home)
     late = {row.day: row.num_rows for row in query(home, "select day, num_rows from monitoring.late_rows")}
-    dbt_run(home, project, "backfill", "--vars", f"backfill_from: '{min(late)}'")
+    build(home, project, "backfill", "--vars", f"backfill_from: '{min(late)}'")
     after = moment(home)
     left = query(home, "select count(*) as num from monitoring.late_rows")[0].num
     quarantined = query(
@@ -284,14 +282,8 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def dbt_run(home: Home, project: Path, what: str, *options: str) -> None:
-    environment = {**os.environ, **server.environment(home), "DBT_PROJECT_DIR": str(project)}
-    started = time.perf_counter()
-    command = [str(Path(sys.executable).parent / "dbt"), "run", "--target", "prod", *options]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"dbt run failed:\n{done.stdout[-4000:]}")
-    print(f"{what} built in {time.perf_counter() - started:.0f} s", flush=True)
+def build(home: Home, project: Path, what: str, *options: str) -> None:
+    print(f"{what} built in {run_dbt(home, 'run', *options, project=project).seconds:.0f} s", flush=True)
 
 
 def moment(home: Home) -> Moment:

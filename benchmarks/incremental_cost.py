@@ -6,17 +6,14 @@ seconds are those that dbt reports, without the start of its process. Each side 
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import ops, server
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.session import connect
 
 FIRST_DAY = date(2026, 1, 1)
@@ -121,15 +118,9 @@ def land(home: Home, *, first: int, num_days: int, rows: int, load_id: int) -> N
 
 def build(home: Home) -> float:
     """`dbt build` of production; the seconds from its first node to its last."""
-    environment = {**os.environ, **server.environment(home)}
-    command = [str(Path(sys.executable).parent / "dbt"), "build", "--target", "prod"]
     # Unit tests judge the SQL; and these rows came by no landing file that could be counted.
     left_out = ["--exclude-resource-type", "unit_test", "--exclude", "ingest_accounts_for_every_line"]
-    done = subprocess.run(command + left_out, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"dbt build failed:\n{done.stdout[-4000:]}")
-    results = json.loads((home.dbt / "target" / "run_results.json").read_text())
-    return float(results["elapsed_time"])
+    return float(run_dbt(home, "build", *left_out).run_results["elapsed_time"])
 
 
 if __name__ == "__main__":

@@ -7,20 +7,17 @@ The data tests look at as many examples a world as they do of a whole build.
 """
 
 import argparse
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import ops, server
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.session import connect
 from tests.models.tiny_world import World, make_world
 from tests.planted_joins import DATA_TESTS, GROUPS, Plant, compiled, faults
@@ -41,8 +38,8 @@ def main() -> None:
             shutil.rmtree(home.root, ignore_errors=True)
             server.ensure(home)
             land([make_world(seed=seed, num_requests=arguments.requests) for seed in range(arguments.worlds)], home)
-            dbt(home, "run", "--select", "+examples")
-        dbt(home, "compile", "--select", "+examples", *DATA_TESTS)
+            run_dbt(home, "run", "--select", "+examples")
+        run_dbt(home, "compile", "--select", "+examples", *DATA_TESTS)
         report("planted_leaks", list(judged(home, num_worlds=arguments.worlds)))
     finally:
         server.stop(home)
@@ -100,14 +97,6 @@ def land(worlds: list[World], home: Home) -> None:
         origin = {"load_id": 1, "source_file": f"{stream}/worlds.jsonl"}
         numbered = [row | origin | {"source_row": place, "payload_hash": str(place)} for place, row in enumerate(rows)]
         ops.append(spark, f"raw.{stream}", pa.Table.from_pylist(numbered), home=home)
-
-
-def dbt(home: Home, *arguments: str) -> None:
-    command = [str(Path(sys.executable).parent / "dbt"), *arguments, "--target", "prod"]
-    environment = {**os.environ, **server.environment(home)}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}")
 
 
 if __name__ == "__main__":

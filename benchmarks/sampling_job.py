@@ -12,12 +12,8 @@ other keeps a rare stratum whole: every row has to be read, as by the plain job.
 
 import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import time
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +21,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._dbt_command import run_dbt
 from benchmarks._example_rows import chance, rows_in_order_of_arrival
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import ops, server
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.session import connect
 
 if TYPE_CHECKING:
@@ -160,14 +157,7 @@ def compare(home: Home, name: str, *, rows: int, repetitions: int) -> list[Figur
 def sample(home: Home, chosen: dict[str, Any]) -> dict[str, float]:
     """`dbt run` of the sampling in production; its seconds by model, and between them."""
     variables = json.dumps({"recipe": "tried", "recipes": {"tried": chosen}})
-    command = [str(Path(sys.executable).parent / "dbt"), "run", "--target", "prod", "--vars", variables]
-    environment = {**os.environ, **server.environment(home)}
-    done = subprocess.run(
-        [*command, "--select", *MODELS], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"dbt run failed:\n{done.stdout[-4000:]}")
-    results = json.loads((home.dbt / "target" / "run_results.json").read_text())
+    results = run_dbt(home, "run", "--vars", variables, "--select", *MODELS).run_results
     parts = {
         result["unique_id"].rpartition(".")[2]: float(result["execution_time"])
         for result in results["results"]

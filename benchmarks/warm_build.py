@@ -6,11 +6,6 @@ a build is shared equally by the nodes that ran in it; seconds without a node ar
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,9 +17,10 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import server
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.ingest import ingest
 from simulator.files import Period
 from simulator.simulate import simulate
@@ -86,22 +82,15 @@ def main() -> None:
 
 def build(home: Home) -> Build:
     """`dbt build` of production as a person types it, and the seconds of its wall clock by node."""
-    environment = {**os.environ, **server.environment(home)}
-    command = [str(Path(sys.executable).parent / "dbt"), "build", "--target", "prod"]
-    started = time.perf_counter()
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(f"dbt build failed:\n{done.stdout[-4000:]}")
-    results = json.loads((home.dbt / "target" / "run_results.json").read_text())["results"]
+    done = run_dbt(home, "build")
     spans = []
-    for result in results:
+    for result in done.run_results["results"]:
         kind, _, name = result["unique_id"].split(".")[:3]
         times = [datetime.fromisoformat(one[end]) for one in result["timing"] for end in ("started_at", "completed_at")]
         if times:
             spans.append((f"{kind} {name}", min(times).timestamp(), max(times).timestamp()))
     shared = share_of_time(spans)
-    return Build(seconds=seconds, seconds_of={**shared, "dbt itself": seconds - sum(shared.values())})
+    return Build(seconds=done.seconds, seconds_of={**shared, "dbt itself": done.seconds - sum(shared.values())})
 
 
 def share_of_time(spans: Iterable[tuple[str, float, float]]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 An analyst asks through JDBC all the while: two clients of one lake must not disturb each other.
 """
 
+import json
 import random
 import subprocess
 import threading
@@ -152,6 +153,9 @@ def rows(home: Home, statement: str) -> list[dict[str, Any]]:
 
 def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: Grown) -> None:
     run_dbt("test", "--target", "prod", "--select", *DATA_TESTS, environment=server.environment(grown.home))
+    results = json.loads((grown.home.dbt / "target" / "run_results.json").read_text())["results"]
+    judged = [result["unique_id"].split(".") for result in results if result["status"] == "pass"]
+    assert {name for kind, _, name in judged if kind == "test"} == set(DATA_TESTS)
 
 
 def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: Grown, world: World) -> None:
