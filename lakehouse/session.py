@@ -9,6 +9,7 @@ from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client import SparkConnectClient
 from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from lakehouse.errors import ServerDied
 from lakehouse.home import Home
@@ -26,20 +27,21 @@ def connect(home: Home | None = None) -> SparkSession:
     """The Spark Connect session of this process on the lake of `home`, whose server is started if there is none.
 
     The same session is returned as long as its server lives; after a restart it is a new one, without the temporary
-    views and settings of the old. A statement whose server dies raises ServerDied, where pyspark alone would try again
-    for ten minutes. Raises LakeError when the server cannot start.
+    views and settings of the old. It becomes the active one of its thread, which pyspark's functions ask. A statement
+    whose server dies raises ServerDied, where pyspark alone would try again for ten minutes. Raises LakeError when the
+    server cannot start.
     """
     home = home or default_home()
     server = ensure(home)
     with _lock:
         known_server, session = _sessions.get(home.root, (None, None))
-        if session is not None and known_server == server and not session.is_stopped:  # type: ignore[attr-defined]
-            return session
-        if session is not None:
-            _forget(session)
-        session = SparkSession.builder.remote(f"{server.remote}/;token={token(home)}").create()
-        _client(session).set_retry_policies([RetryWhileAlive(server)])
-        _sessions[home.root] = (server, session)
+        if session is None or known_server != server or session.is_stopped:  # type: ignore[attr-defined]
+            if session is not None:
+                _forget(session)
+            session = SparkSession.builder.remote(f"{server.remote}/;token={token(home)}").create()
+            _client(session).set_retry_policies([RetryWhileAlive(server)])
+            _sessions[home.root] = (server, session)
+    _make_active(session)
     return session
 
 
@@ -57,6 +59,11 @@ class RetryWhileAlive(DefaultPolicy):
                 "run the command again: a new server starts by itself"
             ) from e
         return super().can_retry(e)
+
+
+def _make_active(session: SparkSession) -> None:
+    """Let pyspark hand this session out in this thread; by itself it goes on with the first one, dead or not."""
+    ConnectSession._active_session.session = session
 
 
 def _forget(session: SparkSession) -> None:
