@@ -102,7 +102,7 @@ INGEST_LOADS = Table(
     columns=_columns(
         """
         stream STRING: the stream that was loaded
-        load_id BIGINT: counts the loads of that stream from 1
+        load_id BIGINT: counts the loads from 1; one load holds what had landed in all streams
         files BIGINT: file versions handed over
         landed BIGINT: lines counted from the bytes of the files, blank ones included
         loaded BIGINT: rows written to the raw table

@@ -67,6 +67,8 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # Delta shuffles its own state into 50 partitions; on a few cores everything is then 3 to 6 times slower.
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.shuffle.partitions": str(max(2, cores)),
+        # One build compiles several hundred pieces of code; with room for 100, the next one compiles them again.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.sql.session.timeZone": "UTC",
         # Times with statistics in every row group, which INT96 has not.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

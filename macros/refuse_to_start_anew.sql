@@ -11,9 +11,14 @@
             {%- set folders = [] -%}
             {%- for table in (this, builds()) -%}
                 {%- set schema, name = (table | string | trim | replace('`', '')).split('.') -%}
-                {%- set about = run_query('describe schema ' ~ schema).rows -%}
-                {%- set location = about | selectattr(0, 'equalto', 'Location') | map(attribute=1) | first -%}
-                {%- do folders.append((location ~ '/' ~ name).split('/')) -%}
+                {%- set locations = graph.setdefault('schema_locations', {}) -%}
+                {%- if schema not in locations -%}
+                    {%- set about = run_query('describe schema ' ~ schema).rows -%}
+                    {%- do locations.update({
+                        schema: about | selectattr(0, 'equalto', 'Location') | map(attribute=1) | first
+                    }) -%}
+                {%- endif -%}
+                {%- do folders.append((locations[schema] ~ '/' ~ name).split('/')) -%}
             {%- endfor -%}
             {%- set shared = [] -%}
             {%- for ours, other in zip(folders[0], folders[1]) -%}

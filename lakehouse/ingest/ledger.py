@@ -1,12 +1,15 @@
 """The ledger of file versions handed to the lake: one immutable manifest per load, written before the load begins.
 
+A load holds what had landed in all streams when somebody looked.
+
 A load is in one of three states, read from two files: no manifest (not begun), a manifest alone (begun, to be
 finished by whoever comes next), a manifest and its receipt (done).
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +40,10 @@ class FileVersion:
     load_id: int
     read_at: datetime
 
+    @property
+    def stream(self) -> str:
+        return self.path.partition("/")[0]
+
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "read_at": self.read_at.isoformat()}, separators=(",", ":"))
 
@@ -49,13 +56,17 @@ class FileVersion:
 
 
 class Ledger:
-    """The manifests and receipts of one stream."""
+    """The manifests and receipts of one home."""
 
-    def __init__(self, home: Home, stream: str) -> None:
-        self.manifests = home.lake / "manifests" / stream
-        self.receipts = home.lake / "receipts" / stream
-        self.segments = home.lake / "segments" / stream
-        self.checkpoint = home.lake / "checkpoints" / stream
+    def __init__(self, home: Home) -> None:
+        self.manifests = home.lake / "manifests"
+        self.receipts = home.lake / "receipts"
+        self.checkpoint = home.lake / "checkpoint"
+        self._segments = home.lake / "segments"
+
+    def segments(self, load_id: int) -> Path:
+        """The folder with the load's copy of its files, one folder a stream."""
+        return self._segments / f"{load_id:010}"
 
     def next_load_id(self) -> int:
         return max((int(path.stem) for path in self._manifest_files()), default=0) + 1
@@ -77,8 +88,10 @@ class Ledger:
     def begin(self, load_id: int, versions: list[FileVersion]) -> None:
         write_durably(self._manifest(load_id), "".join(version.to_json() + "\n" for version in versions))
 
-    def finish(self, load_id: int, receipt: Mapping[str, object]) -> None:
+    def finish(self, load_id: int, receipt: Sequence[Mapping[str, object]]) -> None:
+        """Keep the fates of the load's lines, one entry a stream, and give back the room of its segments."""
         write_durably(self.receipts / f"{load_id:010}.json", json.dumps(receipt) + "\n")
+        shutil.rmtree(self.segments(load_id), ignore_errors=True)
 
     def _manifest(self, load_id: int) -> Path:
         return self.manifests / f"{load_id:010}.jsonl"

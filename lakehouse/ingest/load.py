@@ -1,4 +1,4 @@
-"""One load: the file versions of a manifest into the raw table, the quarantine and ops.ingest_loads.
+"""One load: the file versions of a manifest into the raw tables, the quarantine and ops.ingest_loads.
 
 `load` runs as a foreachBatch function, in a Python process that the lake server starts. A batch that was killed half
 way is run again from the same manifest and the same segments: it judges the same rows the same way, because rows of its
@@ -6,13 +6,15 @@ own load do not count as seen before, and Delta passes over the writes that were
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
 
@@ -22,6 +24,9 @@ from lakehouse.ingest.ledger import FileVersion, Ledger
 from lakehouse.landing import STREAMS, Stream
 
 FATES = ("loaded", "duplicate", "quarantined")
+
+# A small load mostly waits, for plans and for commits.
+STREAMS_AT_ONCE = 2
 
 PASSING_TROUBLE = (
     # Spark gives the Python process of foreachBatch ten seconds to start, too few on a machine that is busy.
@@ -34,19 +39,22 @@ NUM_TRIES = 12
 PAUSE_S = 5.0
 
 
-def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
-    """Load every manifest of `stream` that its checkpoint does not know yet; returns when all are loaded."""
-    ledger = Ledger(home, stream.name)
+def run(spark: SparkSession, *, home: Home) -> None:
+    """Load every manifest that the checkpoint does not know yet; returns when all are loaded.
+
+    One query serves all streams: each has to start a Python process, which costs more than judging a day's lines.
+    """
+    ledger = Ledger(home)
     batches = (
         spark.readStream.format("text")
         # One manifest a batch, oldest first. Without the age, a manifest of last week would be passed over.
         .option("maxFilesPerTrigger", 1)
         .option("maxFileAge", "36500d")
         .load(str(ledger.manifests))
-        .writeStream.foreachBatch(partial(load, root=str(home.root), stream=stream.name))
+        .writeStream.foreachBatch(partial(load, root=str(home.root)))
         .option("checkpointLocation", str(ledger.checkpoint))
         .trigger(availableNow=True)
-        .queryName(f"ingest {stream.name}")
+        .queryName("ingest")
     )
     for num_left in reversed(range(NUM_TRIES)):
         try:
@@ -58,28 +66,54 @@ def run(spark: SparkSession, *, home: Home, stream: Stream) -> None:
             time.sleep(PAUSE_S * min(NUM_TRIES - num_left, 4))
 
 
-def load(batch: DataFrame, _: int, *, root: str, stream: str) -> None:
+def load(batch: DataFrame, _: int, *, root: str) -> None:
     """Load the file versions whose JSON stands in the column `value` of `batch`, one load after the other."""
-    home = Home(Path(root))
+    ledger = Ledger(Home(Path(root)))
     versions = sorted(
         (FileVersion.from_json(row.value) for row in batch.collect()),
         key=lambda version: (version.load_id, version.path),
     )
     for load_id, group in groupby(versions, key=lambda version: version.load_id):
-        _load_versions(batch.sparkSession, list(group), home=home, stream=STREAMS[stream], load_id=load_id)
+        _load(batch.sparkSession, list(group), segments=ledger.segments(load_id), load_id=load_id)
 
 
-def _load_versions(
-    spark: SparkSession, versions: list[FileVersion], *, home: Home, stream: Stream, load_id: int
-) -> None:
-    lines = _lines(spark, versions, folder=Ledger(home, stream.name).segments / f"{load_id:010}")
+def _load(spark: SparkSession, versions: list[FileVersion], *, segments: Path, load_id: int) -> None:
+    by_stream = {name: list(group) for name, group in groupby(versions, key=lambda version: version.stream)}
+    with ThreadPoolExecutor(STREAMS_AT_ONCE) as pool:
+        counts = {
+            name: pool.submit(
+                _load_stream, spark, group, stream=STREAMS[name], segments=segments / name, load_id=load_id
+            )
+            for name, group in by_stream.items()
+        }
+    summaries = [_summary(by_stream[name], counts=counted.result()) for name, counted in counts.items()]
+    numbers = [f"{name} bigint" for name in ("load_id", "files", "landed", *FATES)]
+    schema = ", ".join(["stream string", *numbers, "reasons map<string, bigint>", "ingested_at timestamp"])
+    _append(spark.createDataFrame(summaries, schema), table="ops.ingest_loads", writer="ingest", load_id=load_id)
+
+
+def _summary(versions: list[FileVersion], *, counts: Mapping[tuple[str, str | None], int]) -> tuple[Any, ...]:
+    """A row of ops.ingest_loads."""
+    first = versions[0]
+    landed = sum(version.lines for version in versions)
+    fates = (sum(num for (its_fate, _), num in counts.items() if its_fate == fate) for fate in FATES)
+    reasons = {reason: num for (fate, reason), num in sorted(counts.items(), key=str) if fate == "quarantined"}
+    return first.stream, first.load_id, len(versions), landed, *fates, reasons, first.read_at
+
+
+def _load_stream(
+    spark: SparkSession, versions: list[FileVersion], *, stream: Stream, segments: Path, load_id: int
+) -> dict[tuple[str, str | None], int]:
+    """Load the file versions of one stream; returns the number of lines by fate and reason."""
+    lines = _lines(spark, versions, folder=segments)
     rows = _with_fate(_judged(lines, stream=stream), spark=spark, stream=stream, load_id=load_id)
     rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        counts = {(row.fate, row.reason): row.num for row in _counts(rows)}
-        by_fate = {fate: sum(num for (its_fate, _), num in counts.items() if its_fate == fate) for fate in FATES}
+        counted = rows.groupBy("fate", "reason").agg(sf.count("*").alias("num")).collect()
+        counts = {(row.fate, row.reason): row.num for row in counted}
+        fates = {fate for fate, _ in counts}
         names = [column.name for column in stream.columns]
-        if by_fate["loaded"]:
+        if "loaded" in fates:
             loaded = rows.where("fate = 'loaded'").sortWithinPartitions("source_file", "source_row")
             _append(
                 loaded.select(*names, "payload_hash", "source_file", "source_row", "load_id", "ingested_at"),
@@ -87,7 +121,7 @@ def _load_versions(
                 writer=f"ingest {stream.name}",
                 load_id=load_id,
             )
-        if by_fate["quarantined"]:
+        if "quarantined" in fates:
             quarantined = rows.where("fate = 'quarantined'").withColumnsRenamed({"payload_hash": "payload_sha256"})
             payload = ["source_file", "source_row", "payload", "payload_length", "payload_sha256", "reason", "field"]
             _append(
@@ -98,18 +132,7 @@ def _load_versions(
             )
     finally:
         rows.unpersist()
-
-    reasons = {reason: num for (fate, reason), num in sorted(counts.items(), key=str) if fate == "quarantined"}
-    summary = spark.range(1).select(
-        sf.lit(stream.name).alias("stream"),
-        sf.lit(load_id).cast("bigint").alias("load_id"),
-        sf.lit(len(versions)).cast("bigint").alias("files"),
-        sf.lit(sum(version.lines for version in versions)).cast("bigint").alias("landed"),
-        *(sf.lit(by_fate[fate]).cast("bigint").alias(fate) for fate in FATES),
-        _map(reasons).alias("reasons"),
-        sf.lit(versions[0].read_at).alias("ingested_at"),
-    )
-    _append(summary, table="ops.ingest_loads", writer=f"ingest {stream.name}", load_id=load_id)
+    return counts
 
 
 def _lines(spark: SparkSession, versions: Iterable[FileVersion], *, folder: Path) -> DataFrame:
@@ -199,15 +222,6 @@ def _with_fate(rows: DataFrame, *, spark: SparkSession, stream: Stream, load_id:
             ),
         )
     )
-
-
-def _counts(rows: DataFrame) -> list[Row]:
-    return rows.groupBy("fate", "reason").agg(sf.count("*").alias("num")).collect()
-
-
-def _map(counts: dict[str, int]) -> Column:
-    pairs = [sf.lit(value) for pair in counts.items() for value in pair]
-    return (sf.create_map(*pairs) if pairs else sf.expr("map()")).cast("map<string, bigint>")
 
 
 def _append(rows: DataFrame, *, table: str, writer: str, load_id: int) -> None:

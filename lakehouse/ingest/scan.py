@@ -87,6 +87,8 @@ class LineTooLong(ValueError):
 
 def _entries(folder: Path) -> Iterator[tuple[Path, str | None]]:
     """Every file below a folder in order of its path, with the reason why it cannot be loaded, or None."""
+    if not folder.is_dir():
+        return
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
         if entry.name.startswith((".", "_")):

@@ -104,11 +104,11 @@ def test_a_line_too_long_for_memory_is_reported_and_leaves_no_segments(
 
 def test_a_load_is_begun_until_its_receipt_is_there(tmp_path: Path, folder: Path) -> None:
     (folder / "a.jsonl").write_text("one\n")
-    ledger = Ledger(Home(tmp_path), "exposures")
+    ledger = Ledger(Home(tmp_path))
     versions, _ = look(Home(tmp_path))
     assert (ledger.next_load_id(), ledger.begun()) == (1, [])
     ledger.begin(1, versions)
     assert (ledger.next_load_id(), ledger.begun()) == (2, [1])
     assert ledger.latest() == {"exposures/a.jsonl": versions[0]}
-    ledger.finish(1, {"landed": 1})
+    ledger.finish(1, [{"stream": "exposures", "landed": 1}])
     assert ledger.begun() == []
