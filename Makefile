@@ -7,7 +7,7 @@ SQL_FOLDERS = $(wildcard models macros tests/dbt)
 PYTHON_FOLDERS = $(wildcard ranker lakehouse registry decisions online simulator orchestration cli benchmarks tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-fast lint bench clean-data lock environment
+.PHONY: help demo ui test test-fast lint style types bench clean-data lock environment
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,14 @@ test-fast: environment ## The tests that need neither the lake nor minutes
 	@.venv/bin/pytest $(SIDE_BY_SIDE) -m "not lake and not slow"
 
 lint: environment ## Style and types of Python and SQL
+	@$(MAKE) --no-print-directory --jobs 2 style types
+
+style:
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet .
 	@$(if $(SQL_FOLDERS),.venv/bin/sqlfluff lint $(SQL_FOLDERS),:)
+
+types:
 	@.venv/bin/mypy $(PYTHON_FOLDERS)
 
 bench: environment ## A benchmark by NAME=…; without a name, the list of them

@@ -2,10 +2,11 @@
     {#-
         One row of the table of builds: the days that this run builds again, given the last complete build.
 
-        A day is built again if a row of it landed since, if an exposure of it was pending, or if the state of a user or
-        an item that landed since was valid on it; everything after the first such day follows, because features count
-        what came before. Nothing before the look-back is touched: what landed there is counted as late instead. A
-        backfill to the newest day is a complete build too, so it begins with the first such day if that is earlier.
+        A day is built again if a row of it landed since, if an event of it was delivered again, for whichever day, if an
+        exposure of it was pending, or if the state of a user or an item that landed since was valid on it; everything
+        after the first such day follows, because features count what came before. Nothing before the look-back is
+        touched: what landed there is counted as late instead. A backfill to the newest day is a complete build too, so it
+        begins with the first such day if that is earlier.
     -#}
     {%- set streams = ['exposures', 'engagements', 'users', 'items'] -%}
     {%- set backfill_from = var('backfill_from', none) -%}
@@ -40,6 +41,16 @@
             select date_sub(
                 to_date({{ watermark }}), {{ var('look_back_days') }} + {{ attribution_days() }}
             ) as earliest_day
+
+        ),
+
+        -- Of several deliveries of an event one is kept, whichever day it names: all their days are built together.
+        delivered as (
+
+            select min(to_date(deliveries.served_at)) as day
+            from {{ source('raw', 'exposures') }} as deliveries
+            left semi join exposures on deliveries.event_id = exposures.event_id
+            where deliveries.served_at >= (select earliest_day from look_back)
 
         ),
 
@@ -79,6 +90,7 @@
 
             select {{ "least(date'" ~ backfill_from ~ "', " if backfill_from is not none }}greatest(look_back.earliest_day, least(
                 coalesce(to_date(landed.first_exposure), date'9999-12-31'),
+                coalesce(delivered.day, date'9999-12-31'),
                 coalesce(date_sub(to_date(landed.first_engagement), {{ attribution_days() }}), date'9999-12-31'),
                 coalesce(users_touched.day, date'9999-12-31'),
                 coalesce(items_touched.day, date'9999-12-31'),
@@ -86,6 +98,7 @@
             )){{ ")" if backfill_from is not none }} as first_day
             from landed
             cross join look_back
+            cross join delivered
             cross join users_touched
             cross join items_touched
 

@@ -75,6 +75,10 @@ def loads(world: World) -> Loads:
             exposures.append(row)
     again = [row | {"score": 0.5} for row in exposures[::40]]
     again += [row | {"score": 0.5} for row in world.exposures[::40] if row["served_at"] > lately]
+    # Delivered again for a later day: of both deliveries one is kept, so the day of the first is built again too.
+    reached = newest.date() - timedelta(days=4)
+    moved = [row for row in world.exposures if row["served_at"].date() == reached][:3]
+    again += [row | {"served_at": row["served_at"] + timedelta(days=3)} for row in moved]
 
     # Requests of the same days that nobody had told of.
     strangers = make_world(seed=8, num_requests=480)
@@ -106,12 +110,12 @@ class Grown:
 
 @pytest.fixture(scope="module")
 def grown(built: Home, world: World, tmp_path_factory: pytest.TempPathFactory) -> Grown:
-    """The lake built again after more has landed, one model of it alone before; some rows landed too late for that."""
+    """The lake built again after more has landed, one model of it alone before; some rows landed too late."""
     landed = loads(world)
     land(landed.second, built, load_id=2)
-    land(landed.too_late, built, load_id=3)
     environment = server.environment(built)
     run_dbt("run", "--target", "prod", "--select", "int_exposures_deduplicated", environment=environment)
+    land(landed.too_late, built, load_id=3)
     with asked_through_jdbc(built, folder=tmp_path_factory.mktemp("analyst")) as answers:
         run_dbt("run", "--target", "prod", environment=environment)
     return Grown(built, landed, answers)
@@ -159,10 +163,15 @@ def test_what_days_built_again_say_was_known_agrees_with_a_recount(grown: Grown)
 
 
 def test_a_build_goes_back_to_what_changed_and_no_further_than_the_look_back(grown: Grown, world: World) -> None:
-    builds = rows(grown.home, "select first_day from monitoring.builds where event = 'complete' order by at")
-    # Rows of the first day landed: it went back three days of look-back and one of attribution, and no further.
-    newest = max(row["served_at"] for row in world.exposures).date()
-    assert [row["first_day"] for row in builds] == [None, newest - timedelta(days=4)]
+    reached = max(row["served_at"] for row in world.exposures).date() - timedelta(days=4)
+    # The first run, of one model alone, went back to an event that was delivered again for a later day. Then rows of
+    # the first day landed: the second went back three days of look-back and one of attribution, and no further.
+    for event, load in (("started", 2), ("started", 3), ("complete", 3)):
+        found = rows(
+            grown.home,
+            f"select first_day from monitoring.builds where event = '{event}' and exposures_load = {load} order by at",
+        )
+        assert found[0]["first_day"] == reached, (event, load)
 
 
 def test_what_lands_too_late_is_counted_and_left_out(grown: Grown) -> None:
