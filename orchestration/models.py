@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from lakehouse.writer import writing
+from orchestration.built import is_as_left, project_files, remember
 from orchestration.progress import progress
 from orchestration.translator import RelationTranslator
 
@@ -42,9 +44,7 @@ def parsed_project() -> DbtProject:
         # dagster-dbt joins the two; an absolute path stays as it is.
         target_path=home().dbt / "target",
     )
-    folders = [PROJECT / folder for folder in ("models", "macros", "tests/dbt")]
-    sources = [PROJECT / "dbt_project.yml", *(path for folder in folders for path in folder.rglob("*"))]
-    newest = max(path.stat().st_mtime for path in sources)
+    newest = max(path.stat().st_mtime for path in project_files())
     if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
         # Parsing opens no connection, but the profile insists on knowing where the lake is.
         os.environ.setdefault("SPARK_REMOTE", "sc://localhost")
@@ -72,10 +72,29 @@ class Days(dg.Config):
     manifest=PARSED.manifest_path, project=PARSED, dagster_dbt_translator=TRANSLATOR, name="models", pool="lake"
 )
 def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Iterator[Any]:
-    """`dbt build` in production; each model's table is pinned as the build left it."""
+    """`dbt build` in production; each model's table is pinned as the build left it.
+
+    If nothing has landed and nothing was changed since the last build of everything, the tables are pinned as they are.
+    """
+    tables = [".".join(key.path) for key in models.keys - VIEWS]
+    is_whole = context.selected_asset_keys == models.keys and config == Days()
+    with writing(home(), "dbt build", wait_s=PATIENCE_S):
+        if is_whole and is_as_left(tables, home=home()):
+            progress("dbt: nothing to build since the last build")
+            # Dagster wants each asset after those that it is made of.
+            order = TopologicalSorter({key: models.asset_deps[key] & models.keys for key in models.keys})
+            yield from (as_it_is(key) for key in order.static_order())
+            return
+        yield from build(context, dbt, config)
+        if is_whole:
+            remember(tables, home=home())
+
+
+def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Iterator[Any]:
+    """The events of `dbt build`; its manifest is published when all went well."""
     finished: set[str] = set()
     progress("dbt: starting")
-    with writing(home(), "dbt build", wait_s=PATIENCE_S), kept_up(home()):
+    with kept_up(home()):
         spark = connect(home())
         for done in heal(home(), spark):
             progress(done)
@@ -83,15 +102,25 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days)
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}
         chosen = json.dumps({name: day for name, day in wanted.items() if day})
-        build = dbt.cli(["build", "--exclude-resource-type", "unit_test", "--vars", chosen], context=context)
-        for event in build.stream():
+        running = dbt.cli(["build", "--exclude-resource-type", "unit_test", "--vars", chosen], context=context)
+        for event in running.stream():
             if isinstance(event, dg.Output):
                 finished.add(str(event.metadata["unique_id"].value))
                 event = versioned(context, event)
                 progress(f"dbt: {len(finished)} of {len(context.selected_asset_keys)} models built")
             yield event
-    check_that_no_model_is_missing(build, finished)
-    publish_manifest(build.target_path / "manifest.json")
+    check_that_no_model_is_missing(running, finished)
+    publish_manifest(running.target_path / "manifest.json")
+
+
+def as_it_is(key: dg.AssetKey) -> dg.MaterializeResult[None]:
+    """A model that was not built, with the version of its table."""
+    if key in VIEWS:
+        return dg.MaterializeResult(asset_key=key)
+    table = pin(".".join(key.path), home=home())
+    return dg.MaterializeResult(
+        asset_key=key, metadata=pin_metadata(table), data_version=dg.DataVersion(table.data_version)
+    )
 
 
 def versioned(context: dg.AssetExecutionContext, output: dg.Output) -> dg.Output:
@@ -133,9 +162,9 @@ def pinned_input(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Pin:
     )
 
 
-def check_that_no_model_is_missing(build: DbtCliInvocation, finished: set[str]) -> None:
+def check_that_no_model_is_missing(run: DbtCliInvocation, finished: set[str]) -> None:
     """Another process's output on dbt's line can swallow an event: a model that ran unrecorded is a failure."""
-    results = json.loads((build.target_path / "run_results.json").read_text())["results"]
+    results = json.loads((run.target_path / "run_results.json").read_text())["results"]
     missing = {result["unique_id"] for result in results if result["unique_id"].startswith("model.")} - finished
     if missing:
         raise dg.Failure(f"dbt built {sorted(missing)} but reported no event for them; run the step again")

@@ -132,6 +132,11 @@ def test_every_example_and_every_teacher_score_stands_once(finished: Stillhouse)
     assert len(scores) == len({(row["release_id"], row["event_id"]) for row in scores}) > 0
 
 
+def test_the_week_whose_trainer_was_killed_was_not_built_a_second_time(finished: Stillhouse) -> None:
+    builds = read(pin("monitoring.builds", home=finished.home), columns=["event"])["event"].to_pylist()
+    assert builds.count("complete") == 2
+
+
 def test_each_release_names_its_inputs_exactly_and_they_can_be_read(
     finished: Stillhouse, rows: list[dict[str, Any]]
 ) -> None:
