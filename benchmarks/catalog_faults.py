@@ -7,6 +7,7 @@ without the project's own guards, `refuse_to_start_anew` and the one in `check_c
 
 import argparse
 import json
+import os
 import random
 import re
 import shutil
@@ -31,6 +32,7 @@ from lakehouse import guard, ops, server
 from lakehouse.home import Home
 from lakehouse.session import connect
 from lakehouse.versions import pin
+from tests import small_lake
 
 SEED = 3
 LISTING = "show table extended in {schema} like '*'"
@@ -126,6 +128,7 @@ def main() -> None:
         for fault, model in chosen(dbt, num=arguments.faults):
             print(json.dumps(asdict(run_with(fault, model, dbt=dbt, home=Home(arguments.home)))), flush=True)
         return
+    os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
     report("catalog_faults", compare(arguments.faults, folder=FOLDER / "catalog_faults"))
 
 

@@ -29,6 +29,7 @@ from lakehouse import guard, server
 from lakehouse.home import PROJECT, Home
 from lakehouse.landing import STREAMS
 from lakehouse.versions import pin, read
+from tests import small_lake
 
 NUM_PARTS = 2
 KILLS_IN_A_ROW = 7
@@ -95,8 +96,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60, help="half of them of the lake server")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    # The servers live for seconds: compiling for the long run costs them more than it brings.
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
+    os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
     folder = FOLDER / "kill_ingest"
     folder.mkdir(parents=True, exist_ok=True)
     print(f"seed {arguments.seed}", flush=True)

@@ -10,18 +10,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lakehouse import server
 from lakehouse.home import Home
+from tests import small_lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-# The lake servers of tests live for minutes: compiling for the long run costs them more than it brings, and so does
-# compiling each query for the few rows that it is to read. The end-to-end test alone has Spark compile its queries.
-os.environ.setdefault(
-    "JDK_JAVA_OPTIONS",
-    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC "
-    "-Dspark.sql.codegen.wholeStage=false -Dspark.sql.codegen.factoryMode=NO_CODEGEN",
-)
+# The end-to-end test alone has Spark compile its queries.
+os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
 
 # These share a lake or take longest: each is run by one worker, and begins before the rest.
 TOGETHER = (

@@ -21,6 +21,7 @@ from lakehouse import server
 from lakehouse.home import Home
 from lakehouse.versions import Pin, pin, read
 from registry import Registry
+from tests import small_lake
 
 pytestmark = [pytest.mark.lake, pytest.mark.slow]
 STILLHOUSE = Path(sys.executable).parent / "stillhouse"
@@ -39,8 +40,7 @@ class Stillhouse:
         }
         self.environment = {"STILLHOUSE_DOWNLOADS": str(cache)} | kept | {"STILLHOUSE_HOME": str(self.home.root)}
         # Spark works as it does for a user; the other tests' lakes do not compile their queries.
-        options = self.environment.get("JDK_JAVA_OPTIONS", "").split()
-        self.environment["JDK_JAVA_OPTIONS"] = " ".join(each for each in options if not each.startswith("-Dspark."))
+        self.environment[small_lake.VARIABLE] = " ".join(small_lake.JVM_OPTIONS)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -2,22 +2,35 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 from tiny_world import World, make_world
 
 from lakehouse import ops, server
 from lakehouse.home import PROJECT, Home
 from lakehouse.session import connect
+from lakehouse.versions import pin
+from tests.random_recipes import random_recipe
 
 DBT = Path(sys.executable).parent / "dbt"
+NUM_RANDOM = 12
+# What the tiny world's rows hold.
+VALUES = {
+    "surface": ("home", "mail"),
+    "content_type": ("audio", "video"),
+    "user_segment": ("devoted", "regular", "unknown"),
+    "traffic": ("policy", "random"),
+}
 
 
 def run_dbt(*arguments: str, environment: dict[str, str]) -> None:
@@ -73,6 +86,41 @@ def built(world: World, lake: Home) -> Home:
     # Of this build: a later one in dev would compile over it.
     shutil.copytree(lake.dbt / "target" / "compiled", production / "compiled")
     return lake
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Recipes tried in dev, in the schemas dev_somebody_…; production's versions before and after that."""
+
+    recipes: dict[str, dict[str, Any]]
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def tried(built: Home) -> Tried:
+    """One build in dev, tests included, of the project's recipes, a leaner one, random ones, and one that is
+    materialised beside its twin that is not."""
+    recipes = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["recipes"]
+    recipes |= {"leaner": {"materialised": True, "rules": [], "otherwise": 0.01, "random_traffic": {"share": 0.02}}}
+    recipes |= {
+        f"random_{seed}": random_recipe(random.Random(seed), values=VALUES, ages=(0, 16)) for seed in range(NUM_RANDOM)
+    }
+    twin = recipes["random_0"] | {"otherwise": 0.5, "random_traffic": {"share": 0.1}}
+    recipes |= {"written": twin | {"materialised": True}, "unwritten": twin | {"materialised": False}}
+    before = production_versions(built)
+    environment = server.environment(built) | {"STILLHOUSE_USER": "somebody"}
+    run_dbt("build", "--selector", "sampling", "--vars", json.dumps({"recipes": recipes}), environment=environment)
+    return Tried(recipes, before, production_versions(built))
+
+
+def production_versions(home: Home) -> dict[str, str]:
+    """The data version of every table that no developer made."""
+    versions = {}
+    for layer in ("raw", "ops", "intermediate", "marts", "monitoring"):
+        for folder in (home.warehouse / f"{layer}.db").iterdir():
+            versions[f"{layer}.{folder.name}"] = pin(f"{layer}.{folder.name}", home=home).data_version
+    return versions
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

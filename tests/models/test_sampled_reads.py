@@ -1,16 +1,13 @@
 """Recipes on the fly against the same recipes compiled to SQL: the same rows and values, over many random recipes."""
 
-import json
-import random
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import run_dbt
+from conftest import NUM_RANDOM, Tried
 
-from lakehouse import server
 from lakehouse.dataset import Dataset
 from lakehouse.home import Home
 from lakehouse.recipes import Recipe
@@ -20,44 +17,26 @@ from lakehouse.session import connect
 from lakehouse.versions import Pin, open_dataset, pin, read
 from orchestration.plan import training_rows
 from orchestration.retrain import plan, train
-from tests.random_recipes import random_recipe
 
 pytestmark = pytest.mark.lake
 Query = Callable[[str], list[dict[str, Any]]]
-NUM_RECIPES = 12
-VALUES = {
-    "surface": ("home", "mail"),
-    "content_type": ("audio", "video"),
-    "user_segment": ("devoted", "regular", "unknown"),
-    "traffic": ("policy", "random"),
-}
-
-
-def make_recipes() -> dict[str, dict[str, Any]]:
-    """Random recipes, and one that is materialised beside its twin that is not."""
-    recipes = {
-        f"random_{seed}": random_recipe(random.Random(seed), values=VALUES, ages=(0, 16)) for seed in range(NUM_RECIPES)
-    }
-    twin = recipes["random_0"] | {"otherwise": 0.5, "random_traffic": {"share": 0.1}}
-    return recipes | {"written": twin | {"materialised": True}, "unwritten": twin | {"materialised": False}}
-
-
-RECIPES = {name: Recipe.from_json(name, content) for name, content in make_recipes().items()}
 
 
 @pytest.fixture(scope="module")
-def sampled(built: Home) -> dict[str, pa.Table]:
-    """What the SQL that dbt compiles keeps, by recipe, after one build of all recipes in dev, tests included."""
-    chosen = json.dumps({"recipe": "written", "recipes": make_recipes()})
-    environment = server.environment(built) | {"STILLHOUSE_USER": "recipes"}
-    run_dbt("build", "--selector", "sampling", "--vars", chosen, environment=environment)
-    rows = connect(built).table("dev_recipes_intermediate.int_examples_sampled").toArrow()
-    return {name: rows.filter(pa.compute.equal(rows["recipe"], name)) for name in RECIPES}
+def recipes(tried: Tried) -> dict[str, Recipe]:
+    return {name: Recipe.from_json(name, content) for name, content in tried.recipes.items()}
+
+
+@pytest.fixture(scope="module")
+def sampled(built: Home, tried: Tried) -> dict[str, pa.Table]:
+    """What the SQL that dbt compiles keeps, by recipe."""
+    rows = connect(built).table("dev_somebody_intermediate.int_examples_sampled").toArrow()
+    return {name: rows.filter(pa.compute.equal(rows["recipe"], name)) for name in tried.recipes}
 
 
 @pytest.fixture
-def pins(built: Home, sampled: dict[str, pa.Table]) -> dict[str, Pin]:
-    tables = ("marts.examples_v1", "dev_recipes_marts.sampling_rates", "dev_recipes_marts.training_examples")
+def pins(built: Home, tried: Tried) -> dict[str, Pin]:
+    tables = ("marts.examples_v1", "dev_somebody_marts.sampling_rates", "dev_somebody_marts.training_examples")
     return {relation.partition(".")[2]: pin(relation, home=built) for relation in tables}
 
 
@@ -67,24 +46,26 @@ def by_event(rows: pa.Table) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_a_read_keeps_the_rows_of_the_sql_for_every_recipe(sampled: dict[str, pa.Table], pins: dict[str, Pin]) -> None:
+def test_a_read_keeps_the_rows_of_the_sql_for_every_recipe(
+    recipes: dict[str, Recipe], sampled: dict[str, pa.Table], pins: dict[str, Pin]
+) -> None:
     sizes = set()
-    for name, recipe in RECIPES.items():
+    for name, recipe in recipes.items():
         found = read_sample(pins["examples_v1"], recipe=recipe, rates=pins["sampling_rates"])
         expected = sampled[name].select(found.schema.names)
         assert by_event(found) == by_event(expected), name
         sizes.add(found.num_rows)
     # The recipes differ, and none of them is the whole or nothing.
-    assert len(sizes) > NUM_RECIPES / 2
+    assert len(sizes) > NUM_RANDOM / 2
 
 
-def test_a_read_equals_the_table_in_columns_types_and_values(pins: dict[str, Pin]) -> None:
-    materialised = [name for name, recipe in RECIPES.items() if recipe.materialised]
+def test_a_read_equals_the_table_in_columns_types_and_values(recipes: dict[str, Recipe], pins: dict[str, Pin]) -> None:
+    materialised = [name for name, recipe in recipes.items() if recipe.materialised]
     assert len(materialised) > 3
     table = read(pins["training_examples"])
     assert set(table["recipe"].to_pylist()) == set(materialised)
     for name in materialised:
-        found = read_sample(pins["examples_v1"], recipe=RECIPES[name], rates=pins["sampling_rates"]).sort_by("event_id")
+        found = read_sample(pins["examples_v1"], recipe=recipes[name], rates=pins["sampling_rates"]).sort_by("event_id")
         expected = table.filter(pa.compute.equal(table["recipe"], name)).sort_by("event_id")
         assert found.schema == expected.schema
         assert found.equals(expected), name
@@ -100,7 +81,7 @@ def test_inside_a_partition_s_files_rows_lie_in_prefix_order(pins: dict[str, Pin
 
 def test_two_recipes_can_be_compared_before_either_is_written(query: Query, sampled: dict[str, pa.Table]) -> None:
     rows = query(
-        "select recipe, sum(rows_in) as rows_in, sum(rows_out) as rows_out from dev_recipes_marts.sampling_audit "
+        "select recipe, sum(rows_in) as rows_in, sum(rows_out) as rows_out from dev_somebody_marts.sampling_audit "
         "where recipe in ('written', 'unwritten') group by recipe"
     )
     assert len({(row["rows_in"], row["rows_out"]) for row in rows}) == 1
@@ -109,10 +90,12 @@ def test_two_recipes_can_be_compared_before_either_is_written(query: Query, samp
     }
 
 
-def test_the_ledger_joined_to_the_examples_is_the_table(built: Home, query: Query, pins: dict[str, Pin]) -> None:
+def test_the_ledger_joined_to_the_examples_is_the_table(
+    built: Home, query: Query, recipes: dict[str, Recipe], pins: dict[str, Pin]
+) -> None:
     for _ in range(2):
         written = write_sampled_rows(
-            pins["examples_v1"], recipe=RECIPES["unwritten"], rates=pins["sampling_rates"], home=built
+            pins["examples_v1"], recipe=recipes["unwritten"], rates=pins["sampling_rates"], home=built
         )
     [counted] = query("select count(*) as rows, count(distinct examples) as versions from ops.sampled_rows where kept")
     assert counted == {"rows": written, "versions": 1}
@@ -125,7 +108,7 @@ def test_the_ledger_joined_to_the_examples_is_the_table(built: Home, query: Quer
             where sampled.recipe = 'unwritten' and sampled.kept
         ),
         written as (
-            select * except (recipe) from dev_recipes_marts.training_examples where recipe = 'written'
+            select * except (recipe) from dev_somebody_marts.training_examples where recipe = 'written'
         )
         (select * from ledger except all select * from written)
         union all
@@ -135,7 +118,9 @@ def test_the_ledger_joined_to_the_examples_is_the_table(built: Home, query: Quer
     assert difference == []
 
 
-def test_training_gives_the_same_weights_either_way(built: Home, pins: dict[str, Pin]) -> None:
+def test_training_gives_the_same_weights_either_way(
+    built: Home, recipes: dict[str, Recipe], pins: dict[str, Pin]
+) -> None:
     Dataset(
         name="tiny",
         actions=("click", "hide"),
@@ -148,7 +133,7 @@ def test_training_gives_the_same_weights_either_way(built: Home, pins: dict[str,
         source="",
     ).save(built.landing)
     written, unwritten = (
-        plan("2025-12-29", recipe=RECIPES[name], sampling=pins[sampling], examples=pins["examples_v1"], home=built)
+        plan("2025-12-29", recipe=recipes[name], sampling=pins[sampling], examples=pins["examples_v1"], home=built)
         for name, sampling in (("written", "training_examples"), ("unwritten", "sampling_rates"))
     )
     rows = [training_rows(planned).table.drop_columns("recipe") for planned in (written, unwritten)]
@@ -161,6 +146,6 @@ def test_training_gives_the_same_weights_either_way(built: Home, pins: dict[str,
     assert first.student == second.student
     relations = [[source.relation for source in candidate.inputs] for candidate in (first, second)]
     assert relations == [
-        ["dev_recipes_marts.training_examples"],
-        ["marts.examples_v1", "dev_recipes_marts.sampling_rates"],
+        ["dev_somebody_marts.training_examples"],
+        ["marts.examples_v1", "dev_somebody_marts.sampling_rates"],
     ]
