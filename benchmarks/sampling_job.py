@@ -2,7 +2,7 @@
 
 Both read the same 20 M examples, written as the project writes them, and write about a tenth of them with as many
 columns, on the same lake server, in turns; the median counts. Ours is `dbt run` of what a recipe changes: its rates,
-the view, the training examples in prefix order, the audit. Seconds are those that dbt reports, its run-start hooks
+the view, the training examples, the audit. Seconds are those that dbt reports, its run-start hooks
 included, without the start of its process; nor does the plain job start a JVM of its own. Seconds of CPU say the same
 on a machine that is not ours alone.
 

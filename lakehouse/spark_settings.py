@@ -70,6 +70,8 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # One build compiles several hundred pieces of code; with room for 100, the next one compiles them again.
         "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.sql.session.timeZone": "UTC",
+        # A table with few partitions, one for each recipe, say, is written without sorting its rows by them first.
+        "spark.sql.maxConcurrentOutputFileWriters": "32",
         # Times with statistics in every row group, which INT96 has not.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # dbt-spark turns ANSI mode off in its own sessions; every other door then has to read alike.

@@ -1,3 +1,3 @@
-{% macro in_prefix_order(partition=none) -%}
-    sort by {{ partition ~ ', ' if partition }}day asc, acted desc, draw asc
+{% macro in_prefix_order() -%}
+    sort by day asc, acted desc, draw asc
 {%- endmacro %}

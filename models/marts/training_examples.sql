@@ -67,4 +67,3 @@ training_examples as (
 )
 
 select * from training_examples
-{{ in_prefix_order('recipe') }}

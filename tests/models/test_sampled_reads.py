@@ -14,7 +14,7 @@ from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.sampling import read_sample
 from lakehouse.session import connect
-from lakehouse.versions import Pin, open_dataset, pin, read
+from lakehouse.versions import Pin, pin, read
 from orchestration.plan import training_rows
 from orchestration.retrain import plan, train
 
@@ -69,14 +69,6 @@ def test_a_read_equals_the_table_in_columns_types_and_values(recipes: dict[str, 
         expected = table.filter(pa.compute.equal(table["recipe"], name)).sort_by("event_id")
         assert found.schema == expected.schema
         assert found.equals(expected), name
-
-
-def test_inside_a_partition_s_files_rows_lie_in_prefix_order(pins: dict[str, Pin]) -> None:
-    columns = ["day", "acted", "draw"]
-    for fragment in open_dataset(pins["training_examples"]).get_fragments():
-        rows = fragment.to_table(columns=columns).to_pylist()
-        keys = [(row["day"], -row["acted"], row["draw"]) for row in rows]
-        assert keys == sorted(keys)
 
 
 def test_two_recipes_can_be_compared_before_either_is_written(query: Query, sampled: dict[str, pa.Table]) -> None:
