@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pyarrow as pa
@@ -35,11 +36,27 @@ VALUES = {
 
 def run_dbt(*arguments: str, environment: dict[str, str]) -> None:
     """Run dbt as a person would; its output is the failure's message."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "SPARK_"))}
     done = subprocess.run(
-        [DBT, *arguments], cwd=PROJECT, env=inherited | environment, capture_output=True, text=True, check=False
+        [DBT, *arguments], cwd=PROJECT, env=inherited() | environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def kill_dbt(*arguments: str, at: str, environment: dict[str, str]) -> None:
+    """Run dbt as a person would, and kill it as soon as it says `at`."""
+    with subprocess.Popen([DBT, *arguments], cwd=PROJECT, env=inherited() | environment, stdout=PIPE, text=True) as dbt:
+        assert dbt.stdout is not None
+        said = []
+        for line in dbt.stdout:
+            said.append(line)
+            if at in line:
+                dbt.kill()
+                return
+        pytest.fail(f"dbt ended without saying {at!r}:\n{''.join(said)}")
+
+
+def inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "SPARK_"))}
 
 
 @pytest.fixture(scope="session")
