@@ -84,8 +84,13 @@ def find_java() -> Path:
         raise LakeError(f"no Java found: install Java {MINIMUM_JAVA} or newer (a JRE will do), or set JAVA_HOME to it")
     try:
         shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
-    except (OSError, subprocess.SubprocessError):
-        raise LakeError(f"{java} does not run: install Java {MINIMUM_JAVA} or newer, or set JAVA_HOME to it") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        lines = str(getattr(error, "stderr", None) or error).splitlines()
+        # Java begins with a note on the options that it finds in the environment.
+        said = next((line for line in lines if not line.startswith(("NOTE:", "Picked up"))), "")
+        raise LakeError(
+            f"{java} does not run ({said}): install Java {MINIMUM_JAVA} or newer, or set JAVA_HOME to it"
+        ) from None
     version = java_version(shown)
     if version < MINIMUM_JAVA:
         raise LakeError(f"{java} is Java {version}: install Java {MINIMUM_JAVA} or newer, or set JAVA_HOME to it")
