@@ -51,8 +51,10 @@ def retrain(partition: str | None, like: str | None) -> None:
 @click.option(
     "--build", type=click.Path(path_type=Path), default=Path("build"), help="Where demo.json and demo.html go."
 )
-@click.option("--retrains", type=click.IntRange(min=1), default=5, show_default=True, help="How many, at most.")
-def demo(data: str, build: Path, retrains: int) -> None:
+@click.option(
+    "--retrains", type=click.IntRange(min=1), help="Stop after so many, and go on another time; all by default."
+)
+def demo(data: str, build: Path, retrains: int | None) -> None:
     """Land a log, retrain over its calendar week by week, and show what was released and why.
 
     Run again, it goes on where it stopped; `make clean-data` starts over.

@@ -12,21 +12,23 @@ from orchestration.calendar import midnight, monday_of, week_end, windows
 from registry import Registry
 from simulator.sources import SOURCES, land
 
+NUM_RETRAINS = 5
+
 
 def run_demo(
     data: str,
     *,
     home: Home,
-    retrains: int,
+    retrains: int | None,
     on_progress: Callable[[str], None],
     on_share: Callable[[float], None],
 ) -> list[dict[str, Any]]:
-    """One row per retrain: release, teacher, rows, figures, verdict and reason. Weeks decided before are not run again.
+    """One row per retrain: release, teacher, rows, figures, verdict and reason; it stops after so many `retrains`.
 
-    Raises RuntimeError if a run fails for another reason than the gate's.
+    Weeks decided before are not run again. Raises RuntimeError if a run fails for another reason than the gate's.
     """
     dataset = SOURCES[data].dataset
-    weeks = retrained_weeks(dataset, retrains=retrains)
+    weeks = retrained_weeks(dataset)[:retrains]
     on_progress(f"land: {data}")
     land(data, home, until=week_end(weeks[0]), progress=on_progress)
     on_progress("lake: starting")
@@ -49,8 +51,8 @@ def run_demo(
     return [row_of(registry, week) for week in weeks]
 
 
-def retrained_weeks(dataset: Dataset, *, retrains: int) -> list[str]:
-    """The Mondays of the weeks to retrain: evenly spaced, the last one the log's last week.
+def retrained_weeks(dataset: Dataset) -> list[str]:
+    """The Mondays of the weeks to retrain: NUM_RETRAINS, evenly spaced, the last one the log's last week.
 
     The first has trained on at least as many days as it is calibrated on. A log too short for several gets fewer.
     """
@@ -66,7 +68,7 @@ def retrained_weeks(dataset: Dataset, *, retrains: int) -> list[str]:
             f"{dataset.name} runs from {dataset.first_day} to {dataset.last_day}: too short to train, calibrate "
             f"({dataset.calibration_days} days) and evaluate ({dataset.evaluation_days} days)"
         )
-    count = min(retrains, len(possible))
+    count = min(NUM_RETRAINS, len(possible))
     step = (len(possible) - 1) / max(count - 1, 1)
     chosen = [len(possible) - 1 - round(step * back) for back in range(count)]
     return [possible[index].isoformat() for index in sorted(chosen)]

@@ -1,4 +1,4 @@
-"""The whole loop on MovieLens, as a person runs it: killed twice on the way, finished, and then looked at.
+"""The first two retrains of MovieLens, as a person runs it: killed twice on the way, finished, and then looked at.
 
 The lake server, in the middle of a build, and the trainer are killed with SIGKILL; each time the same command is run
 again. What comes out must be what an undisturbed run gives: every row once, valid releases, the same weights. That dbt
@@ -118,7 +118,7 @@ def test_every_landed_line_stands_in_raw_once(finished: Stillhouse) -> None:
 
 def test_every_example_and_every_teacher_score_stands_once(finished: Stillhouse) -> None:
     examples = read(pin("marts.examples_v1", home=finished.home), columns=["event_id"])["event_id"].to_pylist()
-    assert len(examples) == len(set(examples)) > 90_000
+    assert len(examples) == len(set(examples)) > 30_000
     scores = read(pin("ops.teacher_scores", home=finished.home), columns=["release_id", "event_id"]).to_pylist()
     assert len(scores) == len({(row["release_id"], row["event_id"]) for row in scores}) > 0
 
