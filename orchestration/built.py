@@ -26,26 +26,31 @@ def project_files() -> list[Path]:
     return [PROJECT / "dbt_project.yml", PROJECT / "profiles" / "profiles.yml", *sorted(files)]
 
 
-def remember(tables: Sequence[str], *, home: Home) -> None:
-    """Keep how a build of everything, which made `tables`, left the lake."""
-    write_durably(_record(home), json.dumps(_as_it_is(tables, home=home), indent=2) + "\n")
+def inputs(home: Home) -> dict[str, Any]:
+    """What a build that begins now is made of: the project's files, and the versions of raw.*."""
+    content = hashlib.sha256()
+    for file in project_files():
+        content.update(f"{file.relative_to(PROJECT)}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return {"project": content.hexdigest(), "raw": _versions(RAW, home=home)}
+
+
+def remember(made_of: dict[str, Any], tables: Sequence[str], *, home: Home) -> None:
+    """Keep how a build of everything left `tables`, and its `inputs`, taken before it: more may have landed since."""
+    record = {**made_of, "tables": _versions(tables, home=home)}
+    write_durably(_record(home), json.dumps(record, indent=2) + "\n")
 
 
 def is_as_left(tables: Sequence[str], *, home: Home) -> bool:
     """Whether the project, raw.* and `tables` are what they were when a build of everything ended."""
     try:
         left: dict[str, Any] = json.loads(_record(home).read_text())
-        return left == _as_it_is(tables, home=home)
+        return left == {**inputs(home), "tables": _versions(tables, home=home)}
     except (FileNotFoundError, PinError):
         return False
 
 
-def _as_it_is(tables: Sequence[str], *, home: Home) -> dict[str, Any]:
-    content = hashlib.sha256()
-    for file in project_files():
-        content.update(f"{file.relative_to(PROJECT)}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
-    versions = {table: pin(table, home=home).data_version for table in (*RAW, *sorted(tables))}
-    return {"project": content.hexdigest(), "tables": versions}
+def _versions(tables: Sequence[str], *, home: Home) -> dict[str, str]:
+    return {table: pin(table, home=home).data_version for table in sorted(tables)}
 
 
 def _record(home: Home) -> Path:

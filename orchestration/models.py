@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from lakehouse.writer import writing
-from orchestration.built import is_as_left, project_files, remember
+from orchestration.built import inputs, is_as_left, project_files, remember
 from orchestration.progress import progress
 from orchestration.translator import RelationTranslator
 
@@ -44,7 +44,9 @@ def parsed_project() -> DbtProject:
         # dagster-dbt joins the two; an absolute path stays as it is.
         target_path=home().dbt / "target",
     )
-    newest = max(path.stat().st_mtime for path in project_files())
+    files = project_files()
+    # A folder is newer too where a file of it was deleted.
+    newest = max(path.stat().st_mtime for path in {*files, *(file.parent for file in files)} - {PROJECT})
     if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
         # Parsing opens no connection, but the profile insists on knowing where the lake is.
         os.environ.setdefault("SPARK_REMOTE", "sc://localhost")
@@ -85,13 +87,13 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days)
             order = TopologicalSorter({key: models.asset_deps[key] & models.keys for key in models.keys})
             yield from (as_it_is(key) for key in order.static_order())
             return
-        yield from build(context, dbt, config)
+        made_of = yield from build(context, dbt, config)
         if is_whole:
-            remember(tables, home=home())
+            remember(made_of, tables, home=home())
 
 
-def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Iterator[Any]:
-    """The events of `dbt build`; its manifest is published when all went well."""
+def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Generator[Any, None, dict[str, Any]]:
+    """The events of `dbt build`, and what it was made of; its manifest is published when all went well."""
     finished: set[str] = set()
     progress("dbt: starting")
     with kept_up(home()):
@@ -99,6 +101,7 @@ def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) 
         for done in heal(home(), spark):
             progress(done)
         check_tables(home(), spark)
+        made_of = inputs(home())
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}
         chosen = json.dumps({name: day for name, day in wanted.items() if day})
@@ -111,6 +114,7 @@ def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) 
             yield event
     check_that_no_model_is_missing(running, finished)
     publish_manifest(running.target_path / "manifest.json")
+    return made_of
 
 
 def as_it_is(key: dg.AssetKey) -> dg.MaterializeResult[None]:

@@ -40,7 +40,10 @@ class Stillhouse:
         }
         self.environment = {"STILLHOUSE_DOWNLOADS": str(cache)} | kept | {"STILLHOUSE_HOME": str(self.home.root)}
         # Spark works as it does for a user; the other tests' lakes do not compile their queries.
-        self.environment[small_lake.VARIABLE] = " ".join(small_lake.JVM_OPTIONS)
+        options = os.environ[small_lake.VARIABLE].split()
+        self.environment[small_lake.VARIABLE] = " ".join(
+            each for each in options if each not in small_lake.SPARK_OPTIONS
+        )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -16,7 +16,7 @@ def home(tmp_path: Path) -> Home:
     home = Home(tmp_path)
     for table in (*built.RAW, *TABLES):
         append(table, home)
-    built.remember(TABLES, home=home)
+    built.remember(built.inputs(home), TABLES, home=home)
     return home
 
 
@@ -36,6 +36,13 @@ def test_a_home_that_was_never_built_is_not_as_a_build_left_it(tmp_path: Path) -
 @pytest.mark.parametrize("table", ["raw.exposures", "raw.quarantine", "marts.examples_v1"])
 def test_rows_that_landed_or_a_table_that_was_written_are_to_be_built_upon(home: Home, table: str) -> None:
     append(table, home)
+    assert not built.is_as_left(TABLES, home=home)
+
+
+def test_what_lands_while_a_build_runs_is_to_be_built(home: Home) -> None:
+    made_of = built.inputs(home)
+    append("raw.exposures", home)
+    built.remember(made_of, TABLES, home=home)
     assert not built.is_as_left(TABLES, home=home)
 
 
