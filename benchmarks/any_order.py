@@ -1,4 +1,4 @@
-"""Models run in any order while rows land late and twice: always what all rows give (1,000 sequences in 50 minutes).
+"""Models run in any order while rows land late and twice: always what all rows give (1,000 sequences in 22 minutes).
 
 A sequence lands a few rows at a time: as they happen, late within the look-back, later than that, again, or again with
 other content. In between it runs everything, one model, or a backfill. Whenever a build of everything is complete and
@@ -14,7 +14,6 @@ are as few as for one.
 
 import argparse
 import json
-import os
 import random
 import shutil
 import time
@@ -127,7 +126,7 @@ def main() -> None:
     if arguments.home:
         check(Lake(Home(arguments.home)), number=0)
         return
-    os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
+    small_lake.choose()
     folder = FOLDER / "any_order"
     num_sets = -(-arguments.sequences // NUM_WORLDS)
     report("any_order", [run(num_sets, home=Home(folder / "home"), state=folder / "state.json")])
@@ -137,41 +136,40 @@ def main() -> None:
 def run(num_sets: int, *, home: Home, state: Path) -> Figure:
     """So many sets of sequences; those that were run already are known from the file `state`."""
     state.parent.mkdir(parents=True, exist_ok=True)
-    done = (
-        json.loads(state.read_text()) if state.exists() else {"sets": 0, "comparisons": 0, "equal": 0, "seconds": 0.0}
-    )
+    done = json.loads(state.read_text()) if state.exists() else {"sets": 0, "comparisons": 0, "seconds": 0.0}
     try:
         server.ensure(home)
         lake = Lake(home)
         while done["sets"] < num_sets:
             started = time.monotonic()
-            check(lake, number=done["sets"])
+            done["comparisons"] += check(lake, number=done["sets"])
             done["sets"] += 1
-            done["comparisons"] += lake.num_comparisons
-            done["equal"] += lake.num_equal
-            lake.num_comparisons = lake.num_equal = 0
             done["seconds"] += time.monotonic() - started
             state.write_text(json.dumps(done))
             left = (num_sets - done["sets"]) * done["seconds"] / done["sets"] / 60
-            said = f"{done['sets'] * NUM_WORLDS} of {num_sets * NUM_WORLDS} sequences, {done['equal']} comparisons"
+            said = (
+                f"{done['sets'] * NUM_WORLDS} of {num_sets * NUM_WORLDS} sequences, {done['comparisons']} comparisons"
+            )
             print(f"{said}, {left:.0f} minutes left", flush=True)
     finally:
         server.stop(home)
     return Figure(
         figure=f"tables that were what plain Python gives, in {num_sets * NUM_WORLDS} sequences",
-        ours=done["equal"],
+        # A table that differs ends the run with an error.
+        ours=done["comparisons"],
         baseline=done["comparisons"],
         goal="all",
-        holds=done["equal"] == done["comparisons"],
+        holds=True,
     )
 
 
-def check(lake: "Lake", *, number: int) -> None:
-    """Run one set of sequences: the first is written down here, the others are hypothesis's.
+def check(lake: "Lake", *, number: int) -> int:
+    """Run one set of sequences, the first written down here, the others hypothesis's; how many tables were compared.
 
     In the first, a build of nothing and a backfill of the newest days must leave no gap.
     Raises AssertionError with the shortest sequence found after which tables differ.
     """
+    before = lake.num_comparisons
 
     @seed(number)
     @settings(
@@ -190,6 +188,7 @@ def check(lake: "Lake", *, number: int) -> None:
         lake.finish()
 
     all_orders_give_the_same()
+    return lake.num_comparisons - before
 
 
 @dataclass
@@ -254,7 +253,7 @@ class Lake:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.num_comparisons = self.num_equal = 0
+        self.num_comparisons = 0
         self.user = "any_order"
         self.spark = connect(home)
         for setting, value in SMALL.items():
@@ -413,7 +412,6 @@ class Lake:
         found = sorted(", ".join(str(row[column]) for column in columns) for row in self.rows(model, columns))
         lost, extra = set(wanted) - set(found), set(found) - set(wanted)
         self.num_comparisons += 1
-        self.num_equal += found == wanted
         assert found == wanted, f"{model} {columns}\nlacks {lost}\nand has {extra}"
 
     def rows(self, model: str, columns: list[str]) -> list[Row]:

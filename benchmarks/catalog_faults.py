@@ -7,7 +7,6 @@ without the project's own guards, `refuse_to_start_anew` and the one in `check_c
 
 import argparse
 import json
-import os
 import random
 import re
 import shutil
@@ -128,7 +127,7 @@ def main() -> None:
         for fault, model in chosen(dbt, num=arguments.faults):
             print(json.dumps(asdict(run_with(fault, model, dbt=dbt, home=Home(arguments.home)))), flush=True)
         return
-    os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
+    small_lake.choose()
     report("catalog_faults", compare(arguments.faults, folder=FOLDER / "catalog_faults"))
 
 

@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60, help="half of them of the lake server")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
+    small_lake.choose()
     folder = FOLDER / "kill_ingest"
     folder.mkdir(parents=True, exist_ok=True)
     print(f"seed {arguments.seed}", flush=True)

@@ -2,9 +2,9 @@
 
 Both read the same 20 M examples, written as the project writes them, and write about a tenth of them with as many
 columns, on the same lake server, in turns; the median counts. Ours is `dbt run` of what a recipe changes: its rates,
-the view, the training examples, the audit. Seconds are those that dbt reports, its run-start hooks
-included, without the start of its process; nor does the plain job start a JVM of its own. Seconds of CPU say the same
-on a machine that is not ours alone.
+the view, the training examples, the audit. Seconds are those that dbt reports, its run-start hooks included, without
+the start of its process; nor does the plain job start a JVM of its own. Seconds of CPU say the same on a machine that
+is not ours alone.
 
 Of the two recipes one keeps between 5 and 20 % of each stratum, so that row groups behind that can be skipped. The
 other keeps a rare stratum whole: every row has to be read, as by the plain job. The first round warms both up.
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._dbt_command import run_dbt
-from benchmarks._example_rows import chance, rows_in_order_of_arrival
+from benchmarks._example_rows import chance, macro, rows_in_order_of_arrival
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import ops, server
 from lakehouse.home import Home
@@ -98,7 +98,7 @@ def write_examples(home: Home, *, rows: int, days: int) -> None:
     arrived = rows_in_order_of_arrival(rows=rows, days=days, num_parts=days, instead=STRATA)
     spark.sql(
         f"create table {EXAMPLES} using delta tblproperties ({properties}) as "
-        f"select * from ({arrived}) sort by day asc, acted desc, draw asc"
+        f"select * from ({arrived}) {macro('in_prefix_order')}"
     )
     spark.sql("reset parquet.block.row.count.limit")
     print(f"{rows:,} examples of {days} days written in {time.perf_counter() - started:.0f} s", flush=True)

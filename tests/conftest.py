@@ -1,6 +1,5 @@
 """Fixtures that more than one room needs: a lake of their own for the tests that talk to Spark."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # The end-to-end test alone has Spark compile its queries.
-os.environ.setdefault(small_lake.VARIABLE, small_lake.VALUE)
+small_lake.choose()
 
 # These share a lake or take longest: each is run by one worker, and begins before the rest.
 TOGETHER = (

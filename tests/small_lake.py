@@ -4,8 +4,14 @@ Compiling for the long run costs such a server more than it brings, and so does 
 that it is to read.
 """
 
+import os
+
 SPARK_OPTIONS = ("-Dspark.sql.codegen.wholeStage=false", "-Dspark.sql.codegen.factoryMode=NO_CODEGEN")
 JVM_OPTIONS = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m", "-XX:+UseSerialGC")
 # Every JVM that starts with this variable takes them.
 VARIABLE = "JDK_JAVA_OPTIONS"
-VALUE = " ".join((*JVM_OPTIONS, *SPARK_OPTIONS))
+
+
+def choose() -> None:
+    """Servers that this process starts run so, unless whoever started it chose options of their own."""
+    os.environ.setdefault(VARIABLE, " ".join((*JVM_OPTIONS, *SPARK_OPTIONS)))

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from tiny_world import World, make_world
 
-from lakehouse import ops, server
+from lakehouse import guard, ops, server
 from lakehouse.home import PROJECT, Home
 from lakehouse.session import connect
 from lakehouse.versions import pin
@@ -133,11 +133,8 @@ def tried(built: Home) -> Tried:
 
 def production_versions(home: Home) -> dict[str, str]:
     """The data version of every table that no developer made."""
-    versions = {}
-    for layer in ("raw", "ops", "intermediate", "marts", "monitoring"):
-        for folder in (home.warehouse / f"{layer}.db").iterdir():
-            versions[f"{layer}.{folder.name}"] = pin(f"{layer}.{folder.name}", home=home).data_version
-    return versions
+    tables = [relation for relation, _ in guard.tables(home) if not relation.startswith("dev_")]
+    return {relation: pin(relation, home=home).data_version for relation in tables}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
