@@ -4,8 +4,10 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +17,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
-from tiny_world import World, make_world
+from analyst import Answers, asked_through_jdbc
+from tiny_world import LaterLoads, World, later_loads, make_world
 
 from lakehouse import guard, ops, server
 from lakehouse.home import PROJECT, Home
 from lakehouse.session import connect
 from lakehouse.versions import pin
+from lakehouse.watch import kept_up
+from tests.planted_joins import DATA_TESTS
 from tests.random_recipes import random_recipe
 
 DBT = Path(sys.executable).parent / "dbt"
@@ -42,17 +47,19 @@ def run_dbt(*arguments: str, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def kill_dbt(*arguments: str, at: str, environment: dict[str, str]) -> None:
-    """Run dbt as a person would, and kill it as soon as it says `at`."""
-    with subprocess.Popen([DBT, *arguments], cwd=PROJECT, env=inherited() | environment, stdout=PIPE, text=True) as dbt:
+def run_dbt_until(moment: str, strike: Callable[["subprocess.Popen[str]"], None], *arguments: str, home: Home) -> int:
+    """Run dbt as a person would, strike as soon as it says `moment`, and wait for its end; its exit code."""
+    environment = inherited() | server.environment(home)
+    with subprocess.Popen([DBT, *arguments], cwd=PROJECT, env=environment, stdout=PIPE, text=True) as dbt:
         assert dbt.stdout is not None
         said = []
         for line in dbt.stdout:
             said.append(line)
-            if at in line:
-                dbt.kill()
-                return
-        pytest.fail(f"dbt ended without saying {at!r}:\n{''.join(said)}")
+            if moment in line:
+                strike(dbt)
+                dbt.stdout.read()
+                return dbt.wait()
+        pytest.fail(f"dbt ended without saying {moment!r}:\n{''.join(said)}")
 
 
 def inherited() -> dict[str, str]:
@@ -107,11 +114,13 @@ def built(world: World, lake: Home) -> Home:
 
 @dataclass(frozen=True)
 class Tried:
-    """Recipes tried in dev, in the schemas dev_somebody_…; production's versions before and after that."""
+    """Recipes tried in dev, in the schemas dev_somebody_…; production's versions before and after that, and what an
+    analyst was told meanwhile."""
 
     recipes: dict[str, dict[str, Any]]
     before: dict[str, str]
     after: dict[str, str]
+    answers: Answers
 
 
 @pytest.fixture(scope="session")
@@ -127,8 +136,9 @@ def tried(built: Home) -> Tried:
     recipes |= {"written": twin | {"materialised": True}, "unwritten": twin | {"materialised": False}}
     before = production_versions(built)
     environment = server.environment(built) | {"STILLHOUSE_USER": "somebody"}
-    run_dbt("build", "--selector", "sampling", "--vars", json.dumps({"recipes": recipes}), environment=environment)
-    return Tried(recipes, before, production_versions(built))
+    with asked_through_jdbc(built) as answers:
+        run_dbt("build", "--selector", "sampling", "--vars", json.dumps({"recipes": recipes}), environment=environment)
+    return Tried(recipes, before, production_versions(built), answers)
 
 
 def production_versions(home: Home) -> dict[str, str]:
@@ -137,9 +147,56 @@ def production_versions(home: Home) -> dict[str, str]:
     return {relation: pin(relation, home=home).data_version for relation in tables}
 
 
+@dataclass(frozen=True)
+class Grown:
+    """The lake after more has landed: what that was, which data tests it passed, what an analyst was told meanwhile."""
+
+    home: Home
+    landed: LaterLoads
+    passed: set[str]
+    answers: Answers
+
+
+@pytest.fixture(scope="session")
+def grown(built: Home, world: World) -> Grown:
+    """The lake built again after more has landed, by a dbt that was killed and run again; some rows landed too late."""
+    landed = later_loads(world)
+    land(landed.second, built, load_id=2)
+    first_model = "OK created sql incremental model"
+    killed = run_dbt_until(first_model, lambda dbt: dbt.kill(), "run", "--target", "prod", home=built)
+    assert killed == -signal.SIGKILL
+    land(landed.too_late, built, load_id=3)
+    with asked_through_jdbc(built) as answers:
+        chosen = ("--select", "resource_type:model", *DATA_TESTS, "--indirect-selection", "empty")
+        run_dbt("build", "--target", "prod", *chosen, environment=server.environment(built))
+    results = json.loads((built.dbt / "target" / "run_results.json").read_text())["results"]
+    judged = [result["unique_id"].split(".") for result in results if result["status"] == "pass"]
+    return Grown(built, landed, {name for kind, _, name, *_ in judged if kind == "test"}, answers)
+
+
+@pytest.fixture(scope="session")
+def backfilled(grown: Grown) -> Home:
+    """The grown lake after a backfill of what came too late, run again after the lake was killed in its middle."""
+    home = grown.home
+    [late] = connect(home).sql("select cast(min(day) as string) as day from monitoring.late_rows").collect()
+    backfill = ("run", "--target", "prod", "--vars", f"backfill_from: '{late.day}'")
+
+    def kill_lake(_: "subprocess.Popen[str]") -> None:
+        os.kill(lake.pid, signal.SIGKILL)
+        killed_at.append(time.monotonic())
+
+    killed_at: list[float] = []
+    with kept_up(home) as lake:
+        assert run_dbt_until("OK created sql incremental model", kill_lake, *backfill, home=home) == 1
+    assert time.monotonic() - killed_at[0] < 120, "a dead lake is noticed in seconds, not in ten minutes"
+    run_dbt(*backfill, environment=server.environment(home))
+    return home
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What lands on the tiny world changes it: the tests of that come last."""
-    items.sort(key=lambda item: "grown" in getattr(item, "fixturenames", ()))
+    changes = ("grown", "backfilled")
+    items.sort(key=lambda item: sum(name in getattr(item, "fixturenames", ()) for name in changes))
 
 
 def land(world: World, home: Home, *, load_id: int = 1) -> None:

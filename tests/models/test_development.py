@@ -15,6 +15,11 @@ def test_a_dev_build_touches_no_production_table(tried: Tried) -> None:
     assert tried.after == tried.before
 
 
+def test_a_dev_build_and_an_analyst_s_queries_do_not_disturb_each_other(tried: Tried) -> None:
+    assert tried.answers.errors == ""
+    assert len(tried.answers.counts) > 5
+
+
 @pytest.mark.usefixtures("tried")
 def test_dev_reads_production_for_what_it_did_not_build(query: Query) -> None:
     schemas = {row["namespace"] for row in query("show schemas")}

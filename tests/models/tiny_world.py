@@ -82,6 +82,64 @@ def published_at(item: int) -> str:
     return "null" if item % 4 == 0 else f'"{(START - timedelta(days=item)).isoformat()}"'
 
 
+@dataclass(frozen=True)
+class LaterLoads:
+    """What lands on the tiny world: mostly as it happens, some of it late, some twice, some never."""
+
+    second: World
+    too_late: World
+    conflicting: set[str]
+    unlogged: set[str]
+
+
+def later_loads(world: World) -> LaterLoads:
+    """The three days that follow, with rows of the days before; and three rows of the first day, too late."""
+    chance = random.Random(11)
+    newest = max(row["served_at"] for row in world.exposures)
+    lately = newest - timedelta(days=2)
+    after = make_world(num_requests=720)
+    known = {row["event_id"] for row in (*world.exposures, *world.engagements)}
+    engagements = [dict(row) for row in after.engagements if row["event_id"] not in known]
+    clicked = {(row["request_id"], row["item_id"]): row for row in engagements}
+    unlogged: set[str] = set()
+    exposures: list[Row] = []
+    for number, row in enumerate(row for row in after.exposures if row["event_id"] not in known):
+        key = row["request_id"], row["item_id"]
+        if row["traffic"] == "policy" and key in clicked and number % 6 == 0:
+            # Not kept by the collector, but acted upon: the action carries what makes an example.
+            carried = ("served_at", "position", "traffic", "surface", "features", "logging_probability")
+            clicked[key].update({name: row[name] for name in carried})
+            unlogged.add("/".join(key))
+        else:
+            exposures.append(row)
+    again = [row | {"score": 0.5} for row in exposures[::40]]
+    again += [row | {"score": 0.5} for row in world.exposures[::40] if row["served_at"] > lately]
+    # Delivered again for a later day: of both deliveries one is kept, so the day of the first is built again too.
+    reached = newest.date() - timedelta(days=4)
+    moved = [row for row in world.exposures if row["served_at"].date() == reached][:3]
+    again += [row | {"served_at": row["served_at"] + timedelta(days=3)} for row in moved]
+
+    # Requests of the same days that nobody had told of.
+    strangers = make_world(seed=8, num_requests=480)
+    untold = [row | {name: f"x{row[name]}" for name in ("event_id", "request_id")} for row in strangers.exposures]
+    late = [row for row in untold[::5] if row["served_at"] > lately]
+    unanswered = [row for row in world.exposures if row["impressed"] and f"{row['event_id']}-a" not in known]
+    engagements += [
+        {name: row[name] for name in ("request_id", "user_id", "item_id")}
+        | {
+            "event_id": f"{row['event_id']}-late",
+            "action": "click",
+            "engaged_at": row["served_at"] + timedelta(hours=1),
+        }
+        for row in (*late[::3], *(row for row in unanswered[::25] if row["served_at"] > lately))
+    ]
+    users = [dict(world.users[0], updated_at=lately, attributes='{"segment":"devoted","age":70}')]
+    second = [*exposures, *again, *late]
+    chance.shuffle(second)
+    conflicting = {row["event_id"] for row in again}
+    return LaterLoads(World(second, engagements, users, []), World(untold[50:53], [], [], []), conflicting, unlogged)
+
+
 def recent_items_before(world: World, exposure: Row, *, num: int) -> list[str]:
     """The items that the user clicked last before the exposure, the latest first."""
     clicks = [
