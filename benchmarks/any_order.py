@@ -18,10 +18,9 @@ import random
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -31,20 +30,13 @@ from hypothesis import strategies as st
 from benchmarks import _models_in_python as plain
 from benchmarks._dbt import Dbt
 from benchmarks._figures import FOLDER, Figure, report
+from benchmarks._tiny_worlds import NUM_DAYS, START, STREAMS, Happened, Row, World, make_world
 from lakehouse import ops, server
 from lakehouse.home import Home
 from lakehouse.session import connect
 from tests import small_lake
 
-Row = dict[str, Any]
-# When, in which stream, and the row.
-Happened = tuple[datetime, str, Row]
-STREAMS = ("exposures", "engagements", "users", "items")
-START = datetime(2026, 1, 1, tzinfo=UTC)
-NUM_DAYS, REQUESTS_A_DAY, USERS, ITEMS = 10, 2, 2, 3
 NUM_WORLDS = 25
-# Of the rows that happened since the last landing, the share that stays behind.
-SHARES = (0.0, 0.2, 0.2, 0.5, 1.0)
 MODELS = (
     "int_exposures_deduplicated",
     "int_engagements_deduplicated",
@@ -191,63 +183,6 @@ def check(lake: "Lake", *, number: int) -> int:
     return lake.num_comparisons - before
 
 
-@dataclass
-class World:
-    """Rows in order of time: those that have not landed yet, those that stayed behind, and all that landed."""
-
-    coming: list[Happened]
-    behind: list[Happened] = field(default_factory=list)
-    landed: dict[str, list[Row]] = field(default_factory=lambda: {stream: [] for stream in STREAMS})
-
-
-def make_world(name: str, chance: random.Random) -> World:
-    """Ten days of two requests with two items each. Some actions come days after, some carry what an example needs."""
-    happened: list[Happened] = []
-    for number in range(NUM_DAYS * REQUESTS_A_DAY):
-        served_at = START + timedelta(days=number / REQUESTS_A_DAY, minutes=chance.randrange(600))
-        user = f"{name}-u{chance.randrange(USERS)}"
-        for place, item in enumerate(chance.sample(range(ITEMS), 2), start=1):
-            event = {
-                "event_id": f"{name}-e{number}-{place}",
-                "request_id": f"{name}-r{number}",
-                "user_id": user,
-                "item_id": f"{name}-i{item}",
-            }
-            shown = {
-                "position": place,
-                "surface": "home",
-                "served_at": served_at,
-                "traffic": "policy",
-                "logging_probability": 0.5,
-                "features": "{}",
-            }
-            seen = {"impressed": chance.random() < 0.8, "logging_draw": 0.1, "score": 0.25}
-            is_acted, is_kept = chance.random() < 0.5, chance.random() < 0.8
-            if is_kept or not is_acted:
-                happened.append((served_at, "exposures", event | shown | seen))
-            for action in range(chance.choice((1, 1, 2)) if is_acted else 0):
-                engaged_at = served_at + timedelta(minutes=chance.choice((0, 5, 90, 1000, 2000)))
-                acted = event | {
-                    "event_id": f"{name}-a{number}-{place}-{action}",
-                    "action": chance.choice(("click", "click", "hide")),
-                    "engaged_at": engaged_at,
-                }
-                happened.append((engaged_at, "engagements", acted if is_kept else acted | shown))
-    for item in range(ITEMS):
-        times = [
-            START,
-            *(START + timedelta(days=chance.randrange(NUM_DAYS), minutes=chance.randrange(900)) for _ in "ab"),
-        ]
-        for version, at in enumerate(times):
-            row = {
-                "item_id": f"{name}-i{item}",
-                "updated_at": at,
-                "attributes": json.dumps({"content_type": f"t{version}"}),
-            }
-            happened.append((at, "items", row))
-    return World(coming=sorted(happened, key=lambda one: (one[0], str(one[2]))))
-
-
 class Lake:
     """Schemas of its own on a lake, the part of the project that MODELS name, and the worlds whose rows land there."""
 
@@ -303,11 +238,11 @@ class Lake:
         match step:
             case Land(days, _):
                 self.clock += timedelta(days=days)
-                self.land_of_each(step, self.new_rows)
-            case LandLate():
-                self.land_of_each(step, self.late_rows)
-            case LandAgain():
-                self.land_of_each(step, self.rows_again)
+                self.land_of_each(step, lambda world, chance: world.new_rows(until=self.clock, chance=chance))
+            case LandLate(rows, days, _) | LandAgain(rows, days, _):
+                since = self.clock - timedelta(days=days)
+                choose = World.late_rows if isinstance(step, LandLate) else World.rows_again
+                self.land_of_each(step, lambda world, chance: choose(world, rows, since=since, chance=chance))
             case RunAll():
                 self.run()
                 self.compare_if_nothing_is_late()
@@ -327,32 +262,9 @@ class Lake:
         assert self.first_late_day() is None
         self.compare()
 
-    def land_of_each(self, step: Landing, choose: Callable[[Any, World, random.Random], list[Happened]]) -> None:
+    def land_of_each(self, step: Landing, choose: Callable[[World, random.Random], list[Happened]]) -> None:
         """What lands of each world by its own chance, as one load of each stream."""
-        self.land(
-            {name: choose(step, world, random.Random(f"{step.chance} {name}")) for name, world in self.worlds.items()}
-        )
-
-    def new_rows(self, step: Land, world: World, chance: random.Random) -> list[Happened]:
-        now = [one for one in world.coming if one[0] < self.clock]
-        world.coming = world.coming[len(now) :]
-        share = chance.choice(SHARES)
-        stays = [chance.random() < share for _ in now]
-        world.behind += [one for one, does_stay in zip(now, stays, strict=True) if does_stay]
-        return [one for one, does_stay in zip(now, stays, strict=True) if not does_stay]
-
-    def late_rows(self, step: LandLate, world: World, chance: random.Random) -> list[Happened]:
-        known = [one for one in world.behind if one[0] >= self.clock - timedelta(days=step.days)]
-        late = chance.sample(known, min(chance.randint(0, step.rows), len(known)))
-        world.behind = [one for one in world.behind if one not in late]
-        return late
-
-    def rows_again(self, step: LandAgain, world: World, chance: random.Random) -> list[Happened]:
-        at = {"exposures": "served_at", "engagements": "engaged_at"}
-        known = [(row[at[stream]], stream, row) for stream in at for row in world.landed[stream]]
-        known = [one for one in known if one[0] >= self.clock - timedelta(days=step.days)]
-        again = chance.sample(known, min(chance.randint(0, step.rows), len(known)))
-        return [(at, stream, other(row, chance)) for at, stream, row in again]
+        self.land({name: choose(world, random.Random(f"{step.chance} {name}")) for name, world in self.worlds.items()})
 
     def land(self, rows: dict[str, list[Happened]]) -> None:
         """Rows of each world, by its name, as one load of each stream.
@@ -417,14 +329,6 @@ class Lake:
     def rows(self, model: str, columns: list[str]) -> list[Row]:
         rows: list[Row] = DeltaTable(self.path("intermediate", model)).to_pyarrow_table(columns=columns).to_pylist()
         return rows
-
-
-def other(row: Row, chance: random.Random) -> Row:
-    """A second delivery: the same, or of an exposure one that says something else."""
-    again = {name: value for name, value in row.items() if name not in ("load_id", "source_file", "source_row")}
-    if "score" in again and chance.random() < 0.5:
-        again |= chance.choice(({"score": 0.5}, {"impressed": not row["impressed"]}))
-    return again
 
 
 if __name__ == "__main__":
