@@ -47,19 +47,19 @@ def run_dbt(*arguments: str, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def run_dbt_until(moment: str, strike: Callable[["subprocess.Popen[str]"], None], *arguments: str, home: Home) -> int:
-    """Run dbt as a person would, strike as soon as it says `moment`, and wait for its end; its exit code."""
+def run_dbt_struck(strike: Callable[["subprocess.Popen[str]"], None], *arguments: str, home: Home) -> int:
+    """Run dbt as a person would, strike as soon as it has built a table, and wait for its end; its exit code."""
     environment = inherited() | server.environment(home)
     with subprocess.Popen([DBT, *arguments], cwd=PROJECT, env=environment, stdout=PIPE, text=True) as dbt:
         assert dbt.stdout is not None
         said = []
         for line in dbt.stdout:
             said.append(line)
-            if moment in line:
+            if "OK created sql incremental model" in line:
                 strike(dbt)
                 dbt.stdout.read()
                 return dbt.wait()
-        pytest.fail(f"dbt ended without saying {moment!r}:\n{''.join(said)}")
+        pytest.fail(f"dbt ended without building a table:\n{''.join(said)}")
 
 
 def inherited() -> dict[str, str]:
@@ -84,6 +84,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def world() -> World:
     return make_world()
+
+
+@pytest.fixture(scope="session")
+def landed(world: World) -> LaterLoads:
+    return later_loads(world)
 
 
 @pytest.fixture(scope="session")
@@ -158,13 +163,10 @@ class Grown:
 
 
 @pytest.fixture(scope="session")
-def grown(built: Home, world: World) -> Grown:
+def grown(built: Home, landed: LaterLoads) -> Grown:
     """The lake built again after more has landed, by a dbt that was killed and run again; some rows landed too late."""
-    landed = later_loads(world)
     land(landed.second, built, load_id=2)
-    first_model = "OK created sql incremental model"
-    killed = run_dbt_until(first_model, lambda dbt: dbt.kill(), "run", "--target", "prod", home=built)
-    assert killed == -signal.SIGKILL
+    assert run_dbt_struck(lambda dbt: dbt.kill(), "run", "--target", "prod", home=built) == -signal.SIGKILL
     land(landed.too_late, built, load_id=3)
     with asked_through_jdbc(built) as answers:
         chosen = ("--select", "resource_type:model", *DATA_TESTS, "--indirect-selection", "empty")
@@ -187,7 +189,7 @@ def backfilled(grown: Grown) -> Home:
 
     killed_at: list[float] = []
     with kept_up(home) as lake:
-        assert run_dbt_until("OK created sql incremental model", kill_lake, *backfill, home=home) == 1
+        assert run_dbt_struck(kill_lake, *backfill, home=home) == 1
     assert time.monotonic() - killed_at[0] < 120, "a dead lake is noticed in seconds, not in ten minutes"
     run_dbt(*backfill, environment=server.environment(home))
     return home
