@@ -65,7 +65,7 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # Readers in Python (delta-rs) do not read deletion vectors.
         "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
         # Delta shuffles its own state into 50 partitions; on a few cores everything is then 3 to 6 times slower.
-        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.shuffle.partitions": str(max(2, cores)),
         # One build compiles several hundred pieces of code; with room for 100, the next one compiles them again.
         "spark.sql.codegen.cache.maxEntries": "2000",
