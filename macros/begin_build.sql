@@ -1,5 +1,8 @@
 {% macro begin_build() %}
-    {#- Decide once which days this run builds again: its models read them from `graph`, later runs from the table. -#}
+    {#-
+        Decide once which days this run builds again: its models read them from `graph`, later runs from the table. Each
+        question is asked with the answers to those before it written in: then it reads only the files that it must.
+    -#}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
         {%- do run_query('create schema if not exists ' ~ generate_schema_name('monitoring', none)) -%}
         {%- do run_query(builds_ddl()) -%}
@@ -9,14 +12,22 @@
             ~ " where event = 'complete' and watermark is not null order by at desc limit 1"
         ).rows -%}
         {%- set last = found[0] if found and not flags.FULL_REFRESH else none -%}
-        {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ build_window(last)) -%}
-        {%- set days = run_query(
-            "select cast(first_day as string), cast(last_day as string), num_rows from " ~ builds()
-            ~ " where build_id = '" ~ invocation_id ~ "'"
+        {%- set landed = run_query(what_landed(last)).rows[0] -%}
+        {%- set bounds = run_query(
+            'select cast(' ~ first_day_to_build(last, landed) ~ ' as string), cast('
+            ~ date_or_null(var('backfill_to', none)) ~ ' as string)'
         ).rows[0] -%}
+        {%- set days = {'first_day': bounds[0], 'last_day': bounds[1]} -%}
+        {%- set num_rows = run_query(
+            'select count(*) from ' ~ source('raw', 'exposures') ~ ' where ' ~ rebuilt('served_at', days)
+        ).rows[0][0] -%}
+        {%- do days.update({'num_rows': num_rows}) -%}
+        {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ started_build(last, landed, days)) -%}
         {%- do graph.update({
-            'rebuilt_days': {'first_day': days[0], 'last_day': days[1], 'num_rows': days[2]},
-            'recipes_changed': last is none or last['recipes'] != recipes_definition()
+            'rebuilt_days': days,
+            'recipes_changed': last is none or last['recipes'] != recipes_definition(),
+            'last_build': last,
+            'landed': landed
         }) -%}
     {%- endif -%}
 {% endmacro %}

@@ -13,7 +13,14 @@
             {%- if node.unique_id not in built -%} {%- do missing.append(node.unique_id) -%} {%- endif -%}
         {%- endfor -%}
         {%- if missing == [] and var('backfill_to', none) is none -%}
-            {%- do run_query(count_late_rows()) -%}
+            {%- set landed, first_day = graph['landed'], graph['rebuilt_days']['first_day'] -%}
+            {#- Where all days were built, or nothing landed, nothing came too late. -#}
+            {%- if first_day is not none and landed.values() | reject('none') | list -%}
+                {%- do run_query(
+                    'insert into ' ~ late_rows() ~ ' by name '
+                    ~ count_late_rows(graph['last_build'], landed, first_day)
+                ) -%}
+            {%- endif -%}
             {%- do run_query(
                 'insert into ' ~ builds() ~ " by name select * except (event, at), 'complete' as event, now() as at from "
                 ~ builds() ~ " where build_id = '" ~ invocation_id ~ "' and event = 'started'"
