@@ -48,7 +48,7 @@ MODELS = (
 )
 VIEWS = ("stg_exposures", "stg_engagements", "stg_items", "int_items_valid", "late_rows")
 # Tables of a few rows: spreading them out costs more than it brings.
-SMALL = {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+SMALL = {"spark.sql.shuffle.partitions": "1"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lakehouse.home import Home
 from lakehouse.jars import SPARK_HOME
 
 # Between the questions, so that the build gets most of the machine.
-PAUSE_S = 3
+PAUSE_S = 5
 
 
 @dataclass

@@ -164,10 +164,19 @@ class Grown:
 
 @pytest.fixture(scope="session")
 def grown(built: Home, landed: LaterLoads) -> Grown:
-    """The lake built again after more has landed, by a dbt that was killed and run again; some rows landed too late."""
+    """The lake built again after more has landed: dbt was killed, then the lake; some rows landed too late."""
     land(landed.second, built, load_id=2)
     assert run_dbt_struck(lambda dbt: dbt.kill(), "run", "--target", "prod", home=built) == -signal.SIGKILL
     land(landed.too_late, built, load_id=3)
+
+    def kill_lake(_: "subprocess.Popen[str]") -> None:
+        os.kill(lake.pid, signal.SIGKILL)
+        killed_at.append(time.monotonic())
+
+    killed_at: list[float] = []
+    with kept_up(built) as lake:
+        assert run_dbt_struck(kill_lake, "run", "--target", "prod", home=built) == 1
+    assert time.monotonic() - killed_at[0] < 120, "a dead lake is noticed in seconds, not in ten minutes"
     with asked_through_jdbc(built) as answers:
         chosen = ("--select", "resource_type:model", *DATA_TESTS, "--indirect-selection", "empty")
         run_dbt("build", "--target", "prod", *chosen, environment=server.environment(built))
@@ -178,19 +187,10 @@ def grown(built: Home, landed: LaterLoads) -> Grown:
 
 @pytest.fixture(scope="session")
 def backfilled(grown: Grown) -> Home:
-    """The grown lake after a backfill of what came too late, run again after the lake was killed in its middle."""
+    """The grown lake after a backfill of what came too late."""
     home = grown.home
     [late] = connect(home).sql("select cast(min(day) as string) as day from monitoring.late_rows").collect()
     backfill = ("run", "--target", "prod", "--vars", f"backfill_from: '{late.day}'")
-
-    def kill_lake(_: "subprocess.Popen[str]") -> None:
-        os.kill(lake.pid, signal.SIGKILL)
-        killed_at.append(time.monotonic())
-
-    killed_at: list[float] = []
-    with kept_up(home) as lake:
-        assert run_dbt_struck(kill_lake, *backfill, home=home) == 1
-    assert time.monotonic() - killed_at[0] < 120, "a dead lake is noticed in seconds, not in ten minutes"
     run_dbt(*backfill, environment=server.environment(home))
     return home
 

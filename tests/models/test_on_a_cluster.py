@@ -1,6 +1,6 @@
 """The same project on a Spark master with two workers, which build everything that ever landed at once.
 
-Every table must be what one process makes of it, day by day, killed twice on the way (see `grown` and `backfilled`).
+Every table must be what one process makes of it, day by day, killed twice on the way (see `grown`).
 """
 
 import http.client
