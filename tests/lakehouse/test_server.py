@@ -207,32 +207,6 @@ print(connect().sql("select count(*) from kept").first()[0])
 
 
 @pytest.mark.lake
-@pytest.mark.slow
-def test_a_client_that_is_not_ours_fails_within_a_minute_while_the_lake_is_kept_up(mortal_home: Home) -> None:
-    from lakehouse.watch import kept_up
-
-    program = f"""
-from pyspark.sql import SparkSession
-spark = SparkSession.builder.getOrCreate()
-print(spark.sql("select 1").first()[0], flush=True)
-spark.sql("{QUERY_FOR_HOURS}").collect()
-"""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment(mortal_home).items():
-            patch.setenv(name, value)
-        with kept_up(mortal_home) as running:
-            client = python(mortal_home, program)
-            assert client.stdout is not None
-            assert client.stdout.readline() == "1\n"
-            time.sleep(3)
-            os.kill(running.pid, signal.SIGKILL)
-            assert client.wait(timeout=90) != 0
-            successor = server.status(mortal_home)
-            assert successor is not None
-            assert successor.pid != running.pid
-
-
-@pytest.mark.lake
 def test_a_create_killed_between_its_commit_and_its_registration_is_named_and_heals(
     mortal_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
