@@ -47,8 +47,6 @@ MODELS = (
     "int_exposures_joined_to_items",
 )
 VIEWS = ("stg_exposures", "stg_engagements", "stg_items", "int_items_valid", "late_rows")
-# Tables of a few rows: spreading them out costs more than it brings.
-SMALL = {"spark.sql.shuffle.partitions": "1"}
 
 
 @dataclass(frozen=True)
@@ -191,8 +189,8 @@ class Lake:
         self.num_comparisons = 0
         self.user = "any_order"
         self.spark = connect(home)
-        for setting, value in SMALL.items():
-            self.spark.conf.set(setting, value)
+        # Tables of a few rows: spreading them out costs more than it brings.
+        self.spark.conf.set("spark.sql.shuffle.partitions", "1")
         self.spark.sql(f"create schema if not exists {self.schema('raw')}")
         for stream in STREAMS:
             self.spark.sql(ops.TABLES[f"raw.{stream}"].ddl().replace("raw.", f"{self.schema('raw')}.", 1))

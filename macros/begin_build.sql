@@ -15,7 +15,7 @@
         {%- set landed = run_query(what_landed(last)).rows[0] -%}
         {%- set bounds = run_query(
             'select cast(' ~ first_day_to_build(last, landed) ~ ' as string), cast('
-            ~ date_or_null(var('backfill_to', none)) ~ ' as string)'
+            ~ literal('date', var('backfill_to', none)) ~ ' as string)'
         ).rows[0] -%}
         {%- set days = {'first_day': bounds[0], 'last_day': bounds[1]} -%}
         {%- set num_rows = run_query(

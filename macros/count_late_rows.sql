@@ -1,7 +1,7 @@
 {% macro count_late_rows(last, landed, first_day) %}
     {#- Rows that landed since the build `last` and lie before the first day that this one built; by stream and day. -#}
     {%- set layer = generate_schema_name('intermediate', none) -%}
-    {%- set first_day = date_or_null(first_day) -%}
+    {%- set first_day = literal('date', first_day) -%}
     {%- set late = [] -%}
     {%- for stream in ('exposures', 'engagements', 'users', 'items') if landed[stream ~ '_load'] is not none -%}
         {%- set counted -%}

@@ -10,11 +10,11 @@
         begins with the first such day if that is earlier. What did not land is not searched for.
     -#}
     {%- set backfill_from = var('backfill_from', none) -%}
-    {%- set backfilled = date_or_null(backfill_from) -%}
+    {%- set backfilled = literal('date', backfill_from) -%}
     {%- if last is none or (backfill_from is not none and var('backfill_to', none) is not none) -%}
         {{ return(backfilled) }}
     {%- endif -%}
-    {%- set watermark = "timestamp'" ~ last['watermark'] ~ "'" -%}
+    {%- set watermark = literal('timestamp', last['watermark']) -%}
     {%- set days_back = (var('look_back_days') | int) + attribution_days() -%}
     {%- set earliest_day = 'date_sub(to_date(' ~ watermark ~ '), ' ~ days_back ~ ')' -%}
     {%- set changed -%}
@@ -23,7 +23,7 @@
         {% if landed['exposures_load'] is not none -%}
             union all
 
-            select to_date(timestamp'{{ landed['first_exposure'] }}') as day
+            select to_date({{ literal('timestamp', landed['first_exposure']) }}) as day
 
             union all
 
@@ -38,7 +38,7 @@
         {% if landed['engagements_load'] is not none -%}
             union all
 
-            select date_sub(to_date(timestamp'{{ landed['first_engagement'] }}'), {{ attribution_days() }}) as day
+            select date_sub(to_date({{ literal('timestamp', landed['first_engagement']) }}), {{ attribution_days() }}) as day
 
         {% endif -%}
         {% for stream, id in [('users', 'user_id'), ('items', 'item_id')] if landed[stream ~ '_load'] is not none -%}

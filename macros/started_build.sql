@@ -1,10 +1,6 @@
 {% macro started_build(last, landed, days) -%}
     {#- The row of monitoring.builds that a run starts with; where nothing landed it says what the build `last` did. -#}
     {%- set known = last if last is not none else {} -%}
-    {%- set times = [] -%}
-    {%- for time in (landed['last_exposure'], known['watermark']) if time -%}
-        {%- do times.append("timestamp'" ~ time ~ "'") -%}
-    {%- endfor -%}
     {%- set loads = [] -%}
     {%- for load in ('exposures_load', 'engagements_load', 'users_load', 'items_load') -%}
         {%- do loads.append((landed[load] or known[load] or 'null') ~ ' as ' ~ load) -%}
@@ -13,9 +9,11 @@
         '{{ invocation_id }}' as build_id,
         'started' as event,
         now() as at,
-        {{ date_or_null(days['first_day']) }} as first_day,
-        {{ date_or_null(days['last_day']) }} as last_day,
-        greatest({{ (times + 2 * ['cast(null as timestamp)']) | join(', ') }}) as watermark,
+        {{ literal('date', days['first_day']) }} as first_day,
+        {{ literal('date', days['last_day']) }} as last_day,
+        greatest(
+            {{ literal('timestamp', landed['last_exposure']) }}, {{ literal('timestamp', known['watermark']) }}
+        ) as watermark,
         {{ loads | join(', ') }},
         {{ days['num_rows'] }} as num_rows,
         {{ quoted_list([recipes_definition()]) }} as recipes

@@ -193,8 +193,8 @@ def backfilled(grown: Grown) -> Home:
     """The grown lake after a backfill of what came too late."""
     home = grown.home
     [late] = connect(home).sql("select cast(min(day) as string) as day from monitoring.late_rows").collect()
-    backfill = ("run", "--target", "prod", "--vars", f"backfill_from: '{late.day}'")
-    run_dbt(*backfill, environment=server.environment(home))
+    chosen = ("--vars", f"backfill_from: '{late.day}'")
+    run_dbt("run", "--target", "prod", *chosen, environment=server.environment(home))
     return home
 
 
