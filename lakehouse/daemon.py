@@ -56,16 +56,23 @@ def start(command: Sequence[str], *, environment: Mapping[str, str], folder: Pat
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
     # Streams call back into Python on the server's side.
     ours = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env={**inherited, **ours, **environment},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    # The process holds both ends of its standard input: nothing comes, and it does not end.
+    reading, writing = os.pipe()
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                env={**inherited, **ours, **environment},
+                cwd=folder,
+                stdin=reading,
+                pass_fds=(writing,),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    finally:
+        os.close(reading)
+        os.close(writing)
     return Daemon(pid=process.pid, started_at=datetime.fromtimestamp(psutil.Process(process.pid).create_time(), UTC))
 
 

@@ -24,7 +24,10 @@ from lakehouse.home import PROJECT, Home
 from lakehouse.jars import SPARK_HOME, delta_jars
 from lakehouse.secret import secret
 
-CONNECT_ONLY = "org.apache.spark.sql.connect.service.SparkConnectServer"
+# Both open Spark Connect as a plugin. Spark's server for Connect alone insists on a class loader for each session, and
+# every `dbt` run then compiles all its queries anew: a third of a warm build. The first of these is Spark's SQL shell,
+# which waits at an empty standard input.
+CONNECT_ONLY = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
 CONNECT_AND_JDBC = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
 START_TIMEOUT_S = 120
 # A killed JVM counts as dead before the system has closed its sockets.
@@ -159,7 +162,6 @@ def _launch(home: Home, *, jdbc: bool, cluster_url: str | None) -> Server:
     jdbc_port = _choose_port("STILLHOUSE_JDBC_PORT", preferred=connect_port + 1) if jdbc else None
     values = spark_settings.settings(home, jars=delta_jars(), connect_port=connect_port)
     if jdbc:
-        values["spark.plugins"] = "org.apache.spark.sql.connect.SparkConnectPlugin"
         values["spark.hadoop.hive.server2.thrift.bind.host"] = "127.0.0.1"
         values["spark.hadoop.hive.server2.thrift.port"] = str(jdbc_port)
     if cluster_url:

@@ -19,13 +19,6 @@ from lakehouse.server import Server, ensure, token
 # pyspark prints every failed query with its JVM stack trace; the exception that it raises says the same.
 PySparkLogger.getLogger("SQLQueryContextLogger").setLevel("CRITICAL")
 
-# A Connect session has a class loader of its own, and Spark compiles a query again for each loader. No session of ours
-# brings classes; without loaders of their own they share what was compiled, which is a fifth of a small load's work.
-SHARED_CODE = {
-    "spark.sql.artifact.isolation.enabled": "false",
-    "spark.sql.artifact.isolation.alwaysApplyClassloader": "false",
-}
-
 _sessions: dict[Path, tuple[Server, SparkSession]] = {}
 _lock = threading.Lock()
 
@@ -46,8 +39,6 @@ def connect(home: Home | None = None) -> SparkSession:
             if session is not None:
                 _forget(session)
             builder = SparkSession.builder.remote(f"{server.remote}/;token={token(home)}")
-            for name, value in SHARED_CODE.items():
-                builder = builder.config(name, value)
             session = builder.create()
             _client(session).set_retry_policies([RetryWhileAlive(server)])
             _sessions[home.root] = (server, session)

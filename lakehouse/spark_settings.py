@@ -1,5 +1,7 @@
 """How the lake server is configured: the Spark settings of a home, as the files of a SPARK_CONF_DIR."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +31,12 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         "-Duser.timezone=UTC",
         # Out of memory ends the server, and the next client starts another; a server that limps on helps nobody.
         "-XX:+ExitOnOutOfMemoryError",
+        *collector(),
+        # Room for the classes of compiled queries before they are collected.
+        "-XX:MetaspaceSize=384m",
+        # The SQL shell in which the server runs looks for no terminal, and keeps the file of its history to itself.
+        "-Djline.terminal=jline.UnsupportedTerminal",
+        f'"-Duser.home={home.lake}"',
         f'"-Djava.io.tmpdir={scratch}"',
         f'"-Dderby.stream.error.file={home.lake / "derby.log"}"',
     ]
@@ -44,6 +52,10 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         "spark.authenticate": "true",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+        # No session of ours brings classes. With a class loader of its own, each would compile all its queries anew.
+        "spark.sql.artifact.isolation.enabled": "false",
+        "spark.sql.artifact.isolation.alwaysApplyClassloader": "false",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(connect_port),
         # A client may train for hours between two statements.
@@ -77,6 +89,15 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # dbt-spark turns ANSI mode off in its own sessions; every other door then has to read alike.
         "spark.sql.ansi.enabled": "false",
     }
+
+
+def collector() -> list[str]:
+    """The option that chooses how the server collects garbage; none where a person's own options for Java choose.
+
+    Throughput counts, pauses do not: G1, Java's own choice, marks the whole heap again at each of Spark's large pages.
+    """
+    theirs = " ".join(os.environ.get(name, "") for name in ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS"))
+    return [] if re.search(r"-XX:\+Use\w+GC\b", theirs) else ["-XX:+UseParallelGC"]
 
 
 def on_cluster(values: Mapping[str, str], *, url: str, num_cores: int, secret: str) -> dict[str, str]:

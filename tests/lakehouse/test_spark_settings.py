@@ -28,6 +28,15 @@ def test_every_address_is_loopback(values: dict[str, str]) -> None:
     assert addresses == {"127.0.0.1"}
 
 
+def test_a_collector_that_somebody_chose_stays_because_java_starts_with_no_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("JDK_JAVA_OPTIONS", raising=False)
+    assert spark_settings.collector() == ["-XX:+UseParallelGC"]
+    monkeypatch.setenv("JDK_JAVA_OPTIONS", "-Xss4m -XX:+UseZGC")
+    assert spark_settings.collector() == []
+
+
 def test_on_a_cluster_the_work_goes_to_its_master_and_sizes_come_from_its_cores(values: dict[str, str]) -> None:
     there = spark_settings.on_cluster(values, url="spark://127.0.0.1:7077", num_cores=4, secret="s3")
     assert there["spark.master"] == "spark://127.0.0.1:7077"
