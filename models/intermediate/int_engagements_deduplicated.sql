@@ -5,8 +5,8 @@ with
 engagements as (
 
     select
-        *,
-        to_date(engaged_at) as day
+        to_date(engaged_at) as day,
+        *
     from {{ ref('stg_engagements') }}
     where {{ rebuilt('engaged_at', days, before=attribution_days()) }}
 

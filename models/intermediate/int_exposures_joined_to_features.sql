@@ -1,32 +1,28 @@
-{%- set days = days_of_build() %}
+{{ config(materialized='view') }}
 
 with
 
 exposures as (
 
     select * from {{ ref('int_exposures_labelled') }}
-    where {{ rebuilt('day', days) }}
 
 ),
 
 users as (
 
     select * from {{ ref('int_exposures_joined_to_users') }}
-    where {{ rebuilt('day', days) }}
 
 ),
 
 items as (
 
     select * from {{ ref('int_exposures_joined_to_items') }}
-    where {{ rebuilt('day', days) }}
 
 ),
 
 categories as (
 
     select * from {{ ref('int_exposures_joined_to_categories') }}
-    where {{ rebuilt('day', days) }}
 
 ),
 
@@ -63,10 +59,11 @@ joined as (
         cast(items.item_trailing_clicks as double) as item_trailing_clicks,
         users.user_recent_items
     from exposures
-    inner join users on exposures.event_id = users.event_id
-    inner join items on exposures.event_id = items.event_id
-    left join categories on exposures.event_id = categories.event_id
+    -- The day is in the event; joined on it as well, a reader's filter on days reaches all four tables.
+    inner join users on exposures.event_id = users.event_id and exposures.day = users.day
+    inner join items on exposures.event_id = items.event_id and exposures.day = items.day
+    left join categories on exposures.event_id = categories.event_id and exposures.day = categories.day
 
 )
 
-select {{ files_by_day(days) }} * from joined
+select * from joined

@@ -63,3 +63,15 @@ def test_inside_a_file_rows_with_an_action_come_first_and_the_others_by_draw(bui
     for rows in files:
         keys = [(row["day"], -row["acted"], row["draw"]) for row in rows]
         assert keys == sorted(keys)
+
+
+def test_the_day_of_every_model_is_among_the_columns_with_statistics_by_which_its_files_are_found(built: Home) -> None:
+    days = {}
+    for log in built.warehouse.glob("*.db/*/_delta_log"):
+        table = DeltaTable(str(log.parent))
+        names = [field.name for field in table.schema().fields]
+        num_with_statistics = int(table.metadata().configuration.get("delta.dataSkippingNumIndexedCols", 32))
+        if "day" in names:
+            days[log.parent.name] = names.index("day") < num_with_statistics
+    assert len(days) > 15
+    assert [name for name, has_statistics in days.items() if not has_statistics] == []
