@@ -38,8 +38,7 @@ def connect(home: Home | None = None) -> SparkSession:
         if session is None or known_server != server or session.is_stopped:  # type: ignore[attr-defined]
             if session is not None:
                 _forget(session)
-            builder = SparkSession.builder.remote(f"{server.remote}/;token={token(home)}")
-            session = builder.create()
+            session = SparkSession.builder.remote(f"{server.remote}/;token={token(home)}").create()
             _client(session).set_retry_policies([RetryWhileAlive(server)])
             _sessions[home.root] = (server, session)
     _make_active(session)

@@ -31,7 +31,8 @@ def test_every_address_is_loopback(values: dict[str, str]) -> None:
 def test_a_collector_that_somebody_chose_stays_because_java_starts_with_no_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("JDK_JAVA_OPTIONS", raising=False)
+    for name in ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS"):
+        monkeypatch.delenv(name, raising=False)
     assert spark_settings.collector() == ["-XX:+UseParallelGC"]
     monkeypatch.setenv("JDK_JAVA_OPTIONS", "-Xss4m -XX:+UseZGC")
     assert spark_settings.collector() == []
