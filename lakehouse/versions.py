@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from lakehouse.home import Home
 
@@ -82,8 +83,12 @@ def read(pin: Pin, *, columns: Sequence[str] | None = None, where: ds.Expression
 
 
 def open_dataset(pin: Pin) -> ds.Dataset:
-    """The pinned version as an Arrow dataset, for reading in batches. Raises PinError as `read` does."""
-    return _open(pin).to_pyarrow_dataset()
+    """The pinned version as an Arrow dataset, for reading in batches. Raises PinError as `read` does.
+
+    Arrow reads the files itself: through the handler of delta-rs each read would ask for Python's lock, and a process
+    that ends while a dataset is alive would abort.
+    """
+    return _open(pin).to_pyarrow_dataset(filesystem=SubTreeFileSystem(pin.path, LocalFileSystem()))
 
 
 def fault(pin: Pin) -> str | None:

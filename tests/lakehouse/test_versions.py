@@ -1,5 +1,7 @@
 """Pins over Delta tables written by delta-rs; no JVM."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,6 +60,30 @@ def test_a_version_that_is_gone_is_named(home: Home) -> None:
     later = Pin(relation=pinned.relation, path=pinned.path, table_id=pinned.table_id, version=7)
     with pytest.raises(PinError, match=r"version 7 of marts\.examples_v1 cannot be read"):
         read(later)
+
+
+def test_folders_with_special_names_are_read(home: Home) -> None:
+    """Delta escapes them in its log, and the names on disk are escaped once already."""
+    path = home.warehouse / "marts.db" / "examples_v1"
+    path.mkdir(parents=True)
+    words = ["a b", "at 10:30", "50 %", "a/b", "ä", "=+#?&"]
+    write_deltalake(path, pa.table({"word": words, "number": range(6)}), partition_by=["word"])
+    rows = read(pin("marts.examples_v1", home=home)).sort_by("number")
+    assert rows.to_pydict() == {"word": words, "number": list(range(6))}
+
+
+def test_a_process_may_end_with_a_dataset_open(home: Home) -> None:
+    """Python ends while threads of Arrow live; one that asks for Python's lock then would abort it."""
+    write(home, list(range(1000)))
+    code = f"""
+from pathlib import Path
+from lakehouse.home import Home
+from lakehouse.versions import open_dataset, pin
+dataset = open_dataset(pin("marts.examples_v1", home=Home(Path({str(home.root)!r}))))
+print(dataset.to_table().num_rows, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1000\n", "")
 
 
 def test_the_content_hash_of_a_map_does_not_depend_on_who_wrote_it(home: Home) -> None:
