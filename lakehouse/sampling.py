@@ -103,12 +103,14 @@ def open_sample(
     """
     if not 0 <= rank < num_ranks:
         raise ValueError(f"rank is {rank} of {num_ranks} ranks; it must lie in [0, num_ranks)")
-    dataset = files_of_rank(open_dataset(examples), rank=rank, num_ranks=num_ranks)
+    with ThreadPoolExecutor(1) as beside:
+        known = beside.submit(read_random_keep, rates, recipe=recipe)
+        dataset = files_of_rank(open_dataset(examples), rank=rank, num_ranks=num_ranks)
+        random_keep = known.result()
     unknown = sorted(set(columns or ()) - {*dataset.schema.names, *ADDED})
     if unknown:
         allowed = [*dataset.schema.names, *ADDED]
         raise ValueError(f"columns names {unknown}; a sample of {examples.relation} has {allowed}")
-    random_keep = read_random_keep(rates, recipe=recipe)
     return sample_of(dataset, recipe=recipe, random_keep=random_keep, columns=columns, where=where)
 
 
@@ -133,7 +135,8 @@ def sample_of(
 
     def sampled(part: ds.ParquetFileFragment) -> pa.Table:
         rows = read_part(part, schema=decoded)
-        codes = ds.dataset(rows).to_table(columns={"code": stratum_code(recipe)}, use_threads=False)["code"].to_numpy()
+        judged = ds.dataset(rows.select(list(recipe.columns)))
+        codes = judged.to_table(columns={"code": stratum_code(recipe)}, use_threads=False)["code"].to_numpy()
         if where is not None:
             asked_for = part.to_table(schema=dataset.schema, columns={"asked for": where}, use_threads=False)[0]
             codes = np.where(pc.fill_null(asked_for, False), codes, -1)
@@ -153,27 +156,23 @@ def sample_of(
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def prefix_of(dataset: ds.Dataset, kept: ds.Expression) -> list[ds.ParquetFileFragment]:
+def prefix_of(dataset: ds.Dataset, kept: ds.Expression) -> Iterator[ds.ParquetFileFragment]:
     """The row groups whose statistics do not exclude `kept`, a few at once; most lie in the prefix and are kept whole.
 
     To drop rows is left to whoever reads them: a scan with a filter copies every row, also where it drops none.
     """
-    parts = []
-    with ThreadPoolExecutor(pa.cpu_count()) as footers:
-        for file in footers.map(
-            lambda fragment: fragment.subset(kept, schema=dataset.schema), dataset.get_fragments(filter=kept)
-        ):
-            groups: list[int] = []
-            num_rows = 0
-            for group in file.row_groups:
-                groups.append(group.id)
-                num_rows += group.num_rows
-                if num_rows >= ROWS_AT_ONCE:
-                    parts.append(file.subset(row_group_ids=groups))
-                    groups, num_rows = [], 0
-            if groups:
-                parts.append(file.subset(row_group_ids=groups))
-    return parts
+    for fragment in dataset.get_fragments(filter=kept):
+        file = fragment.subset(kept, schema=dataset.schema)
+        groups: list[int] = []
+        num_rows = 0
+        for group in file.row_groups:
+            groups.append(group.id)
+            num_rows += group.num_rows
+            if num_rows >= ROWS_AT_ONCE:
+                yield file.subset(row_group_ids=groups)
+                groups, num_rows = [], 0
+        if groups:
+            yield file.subset(row_group_ids=groups)
 
 
 def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
@@ -183,28 +182,38 @@ def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
     """
     there = [name for name in schema.names if name in part.physical_schema.names]
     groups = [group.id for group in part.row_groups]
+    few_words = of_few_words(part, schema=schema)
     with part.open() as file:
-        opened = pq.ParquetFile(file, metadata=part.metadata, read_dictionary=of_few_words(part, schema=schema))
-        table = opened.read_row_groups(groups, columns=there, use_threads=False)
+        opened = pq.ParquetFile(file, metadata=part.metadata, read_dictionary=list(few_words.values()))
+        # Arrow reads lists of dictionaries out of one row group only.
+        lists = [name for name in few_words if pa.types.is_list(schema.field(name).type)]
+        flat = [name for name in there if name not in lists]
+        table = opened.read_row_groups(groups, columns=flat, use_threads=False)
+        in_lists = [opened.read_row_group(group, columns=lists, use_threads=False) for group in groups if lists]
+    values = {name: table[name] for name in flat}
+    values |= {name: pa.chunked_array([chunk for one in in_lists for chunk in one[name].chunks]) for name in lists}
     columns = [
-        table[field.name].cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
+        values[field.name].cast(field.type) if field.name in values else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
 
 
-def of_few_words(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> list[str]:
-    """Columns of strings with a short dictionary: to decode its codes and then cast them takes half as long."""
+def of_few_words(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> dict[str, str]:
+    """Columns of strings, and of lists of them, with a short dictionary, each with its path in the file.
+
+    To decode the codes and then cast them takes half as long.
+    """
+    words = {field.name for field in schema if pa.types.is_string(getattr(field.type, "value_type", field.type))}
     group = part.metadata.row_group(part.row_groups[0].id)
     chunks = (group.column(place) for place in range(group.num_columns))
-    return [
-        chunk.path_in_schema
+    return {
+        name: chunk.path_in_schema
         for chunk in chunks
-        if chunk.path_in_schema in schema.names
-        and pa.types.is_string(schema.field(chunk.path_in_schema).type)
+        if (name := chunk.path_in_schema.partition(".")[0]) in words
         and chunk.has_dictionary_page
         and chunk.data_page_offset - chunk.dictionary_page_offset < DICTIONARY_BYTES
-    ]
+    }
 
 
 def sample_filter(recipe: Recipe, *, random_keep: RandomKeep) -> ds.Expression:

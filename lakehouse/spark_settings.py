@@ -86,6 +86,9 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         "spark.sql.maxConcurrentOutputFileWriters": "32",
         # Times with statistics in every row group, which INT96 has not.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # As small as Spark's choice (snappy) and as fast in Spark; Arrow, which reads for training, decodes rows of
+        # MovieLens in four fifths of the time.
+        "spark.sql.parquet.compression.codec": "lz4_raw",
         # dbt-spark turns ANSI mode off in its own sessions; every other door then has to read alike.
         "spark.sql.ansi.enabled": "false",
     }
