@@ -1,4 +1,4 @@
-"""The catalogue answers dbt wrongly, 50 times: every run must stop, and no table may change (15 minutes).
+"""The catalogue answers dbt wrongly, 50 times: every run must stop, and no table may change (7 minutes).
 
 One model is run at a time, on a lake with a tiny world, and one kind of statement is answered wrongly while it runs: an
 error, an empty list, a list without this table or without what kind of table it is. The baseline is the same faults

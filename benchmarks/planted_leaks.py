@@ -1,4 +1,4 @@
-"""Joins shifted into the future, planted in the models of many small worlds: how many the data tests catch (6 minutes).
+"""Joins shifted into the future, planted in the models of many small worlds: how many the data tests catch (3 minutes).
 
 The worlds stand side by side in one lake: their ids never meet, so that one run of a data test judges each of them. A
 world is caught if a data test names a feature of the plant on one of its exposures. A shift, drawn from one hour to two
