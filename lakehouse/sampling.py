@@ -183,17 +183,19 @@ def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
     there = [name for name in schema.names if name in part.physical_schema.names]
     groups = [group.id for group in part.row_groups]
     few_words = of_few_words(part, schema=schema)
+    # Arrow reads lists of dictionaries out of one row group only.
+    one_by_one = [name for name in few_words if pa.types.is_list(schema.field(name).type)]
+    together = [name for name in there if name not in one_by_one]
     with part.open() as file:
         opened = pq.ParquetFile(file, metadata=part.metadata, read_dictionary=list(few_words.values()))
-        # Arrow reads lists of dictionaries out of one row group only.
-        lists = [name for name in few_words if pa.types.is_list(schema.field(name).type)]
-        flat = [name for name in there if name not in lists]
-        table = opened.read_row_groups(groups, columns=flat, use_threads=False)
-        in_lists = [opened.read_row_group(group, columns=lists, use_threads=False) for group in groups if lists]
-    values = {name: table[name] for name in flat}
-    values |= {name: pa.chunked_array([chunk for one in in_lists for chunk in one[name].chunks]) for name in lists}
+        flat = opened.read_row_groups(groups, columns=together, use_threads=False)
+        lists = pa.concat_tables(
+            [opened.read_row_group(group, columns=one_by_one, use_threads=False) for group in groups]
+        )
     columns = [
-        values[field.name].cast(field.type) if field.name in values else pa.nulls(table.num_rows, field.type)
+        (lists if field.name in one_by_one else flat)[field.name].cast(field.type)
+        if field.name in there
+        else pa.nulls(flat.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
