@@ -4,6 +4,7 @@ A first CREATE that is killed between its commit and its registration leaves a t
 would start again from nothing.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 # Another client may be between the commit and the registration of a new table right now.
 REGISTERED_WITHIN_S = 5.0
-# The schemas whose tables are made by plain CREATEs, which a folder without a commit stands in the way of.
+# The schemas of an ingest.
 OURS = ("raw.", "ops.")
+# Tables that are made by plain CREATEs, which a folder without a commit stands in the way of: those of an ingest, and
+# what a build writes down of itself, in production's schema or a person's own.
+MADE_PLAINLY = re.compile(r"(raw|ops)\..+|(.+_)?monitoring\.(builds|late_row_counts)")
 
 
 class TableFault(LakeError):
@@ -31,12 +35,12 @@ def check_tables(home: Home, spark: "SparkSession | None" = None) -> None:
 
     The logs are read without the lake: every name and size, and the content of the commits since the last checkpoint.
     Only a `spark` session knows the catalogue; without one that half is passed over. A leftover without a commit is no
-    fault where dbt builds, which replaces it (and may be at work on it), but it stands in the way of raw.* and ops.*.
+    fault where dbt builds a model, which replaces it (and may be at work on it), but one of MADE_PLAINLY is.
     """
     faults = damaged_logs(home)
     if not faults and spark is not None:
         found = unregistered(home, spark)
-        faults = [fault for fault in found if fault.kind == "unregistered" or fault.relation.startswith(OURS)]
+        faults = [fault for fault in found if fault.kind == "unregistered" or MADE_PLAINLY.fullmatch(fault.relation)]
     if faults:
         raise TableFault("\n".join(fault.said for fault in faults))
 

@@ -35,8 +35,8 @@ def heal(home: Home, spark: SparkSession) -> list[str]:
     """Register, unasked, what a killed create left behind, where nobody can have seen it; what was done.
 
     That is a table whose log is a single commit: whole, and never in the catalogue. (One with more commits was there
-    once, and whoever lost it should look.) In raw.* and ops.*, where it stands in the way of the next create, also an
-    empty folder is removed. The caller is the one writer.
+    once, and whoever lost it should look.) In raw.* and ops.*, where it stands in the way of the next create, also a
+    folder is removed that holds no file, or only a commit that was never named. The caller is the one writer.
     """
     done = []
     for fault in guard.unregistered(home, spark):
@@ -118,7 +118,8 @@ def _remove(fault: Fault) -> str:
 
 
 def _holds_files(folder: Path) -> bool:
-    return any(path.is_file() for path in folder.rglob("*"))
+    """Whether there is more than what Delta writes before it gives a commit its name: `.<name>.json.<random>.tmp`."""
+    return any(path.is_file() and not path.match("_delta_log/.*.tmp") for path in folder.rglob("*"))
 
 
 def _set_aside(home: Home, relation: str, files: list[Path]) -> Path:

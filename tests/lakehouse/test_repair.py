@@ -105,6 +105,7 @@ def test_what_nobody_can_have_seen_heals_by_itself_and_the_rest_waits_for_a_pers
     (leftover / "part-0.parquet").write_bytes(b"PAR1")
     empty = lake_home.warehouse / "ops.db" / "half_made"
     (empty / "_delta_log").mkdir(parents=True)
+    (empty / "_delta_log" / f".{0:020}.json.d4160bb8.tmp").write_text("{}")
     with pytest.raises(TableFault, match=r"holds files without a commit: a create of ops\.half_made was killed"):
         check_tables(lake_home, spark)
     assert sorted(repair.heal(lake_home, spark)) == [
@@ -122,6 +123,27 @@ def test_what_nobody_can_have_seen_heals_by_itself_and_the_rest_waits_for_a_pers
     assert not any(folder.exists() for folder in (seen, leftover))
     assert unseen.exists()
     check_tables(lake_home, spark)
+
+
+@pytest.mark.parametrize("name", ["builds", "late_row_counts"])
+def test_a_half_made_table_that_a_build_makes_plainly_is_named_before_it(
+    spark: "SparkSession", lake_home: Home, tables: Path, name: str
+) -> None:
+    relation, half_made = f"{SCHEMA}_monitoring.{name}", lake_home.warehouse / f"{SCHEMA}_monitoring.db" / name
+    spark.sql(f"create schema {SCHEMA}_monitoring")
+    try:
+        (half_made / "_delta_log").mkdir(parents=True)
+        (half_made / "_delta_log" / f".{0:020}.json.d4160bb8.tmp").write_text("{}")
+        with pytest.raises(Exception, match="is not empty and also not a Delta table"):
+            spark.sql(f"create table if not exists {relation} (id bigint) using delta")
+        with pytest.raises(TableFault, match=f"`stillhouse repair {relation} --remove` deletes them"):
+            invoke("env")
+        invoke("repair", relation, "--remove")
+        spark.sql(f"create table if not exists {relation} (id bigint) using delta")
+        check_tables(lake_home, spark)
+    finally:
+        spark.sql(f"drop schema {SCHEMA}_monitoring cascade")
+        shutil.rmtree(half_made, ignore_errors=True)
 
 
 def test_a_repair_that_was_interrupted_is_named_and_ended(
