@@ -1,6 +1,7 @@
 """Rows with the columns of marts.examples, every value a hash of the row's number, as SQL for the lake server."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jinja2
 import yaml
@@ -15,8 +16,7 @@ def rows_in_order_of_arrival(
 
     Columns are those that the contract lists; `instead` gives expressions over `id` for some of them.
     """
-    models = yaml.safe_load((PROJECT / "models" / "marts" / "_marts.yml").read_text())["models"]
-    columns = next(model["columns"] for model in models if model["name"] == "examples")
+    columns = examples()["columns"]
     known = {
         "event_id": "concat('e', id)",
         "request_id": "concat('r', id div 10)",
@@ -36,6 +36,24 @@ def rows_in_order_of_arrival(
     }
     chosen = [f"{known.get(column['name']) or any_value(**column)} as {column['name']}" for column in columns]
     return f"select {', '.join(chosen)} from range(0, {rows}, 1, {num_parts or 2 * days})"
+
+
+def settings() -> list[str]:
+    """What the project sets before it writes marts.examples, as SQL."""
+    return [str(setting) for setting in examples()["config"]["pre_hook"]]
+
+
+def properties() -> str:
+    """The table properties that the project gives its models, as SQL."""
+    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    given = project["models"]["stillhouse"]["+tblproperties"]
+    return ", ".join(f"'{name}' = '{value}'" for name, value in given.items())
+
+
+def examples() -> dict[str, Any]:
+    """What the project says of marts.examples."""
+    models = yaml.safe_load((PROJECT / "models" / "marts" / "_marts.yml").read_text())["models"]
+    return next(model for model in models if model["name"] == "examples")
 
 
 def any_value(*, name: str, data_type: str, **_: object) -> str:

@@ -1,7 +1,7 @@
 """Sampling while reading against a filtered scan of an unordered copy of the same table (5 minutes).
 
-The lake server writes both copies: one as the project writes marts.examples, by its own macro, in row groups of 20,000
-and with its compression, one in order of arrival with Spark's own row groups and compression. About 2 % of rows are
+The lake server writes both copies: one as the project writes marts.examples, by its own macro and with its settings and
+table properties, one in order of arrival with Spark's own row groups and compression. About 2 % of rows are
 acted on. Each read gives every column of the table for the rows that it keeps; both are timed in turns, and the median
 counts. Ratios are those of seconds, as kept rows a second.
 """
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks._example_rows import macro, rows_in_order_of_arrival
+from benchmarks._example_rows import macro, properties, rows_in_order_of_arrival, settings
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse.home import Home
-from lakehouse.ops import PROPERTIES
 from lakehouse.recipes import Recipe
 from lakehouse.sampling import read_sample
 from lakehouse.server import stop
@@ -27,7 +26,6 @@ from lakehouse.versions import Pin, PinError, open_dataset, pin, read
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-ROWS_IN_GROUP = 20_000
 GOALS = {0.1: 10, 0.02: 18}
 
 
@@ -124,23 +122,25 @@ def tables(home: Home, *, rows: int, days: int) -> tuple[Pin, Pin, Pin]:
 
 
 def build(spark: "SparkSession", schema: str, *, rows: int, days: int) -> None:
-    properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
-
-    def write(name: str, query: str) -> None:
+    def write(name: str, query: str, *, like_the_project: bool) -> None:
         started = time.perf_counter()
-        spark.sql(f"create or replace table {schema}.{name} using delta tblproperties ({properties}) as {query}")
+        given = f"tblproperties ({properties()})" if like_the_project else ""
+        spark.sql(f"create or replace table {schema}.{name} using delta {given} as {query}")
         print(f"{schema}.{name}: built in {time.perf_counter() - started:.0f} s", flush=True)
 
     spark.sql("set spark.sql.parquet.compression.codec = snappy")
-    write("unordered", rows_in_order_of_arrival(rows=rows, days=days))
+    write("unordered", rows_in_order_of_arrival(rows=rows, days=days), like_the_project=False)
     spark.sql("reset spark.sql.parquet.compression.codec")
-    spark.sql(f"set parquet.block.row.count.limit = {ROWS_IN_GROUP}")
-    write("ordered", f"select * from {schema}.unordered distribute by day {macro('in_prefix_order')}")
+    for setting in settings():
+        spark.sql(setting)
+    arrived = f"select * from {schema}.unordered"
+    write("ordered", f"{arrived} distribute by day {macro('in_prefix_order')}", like_the_project=True)
     recipes = ", ".join(f"'{recipe_of(keep).name}', {keep}D, '{recipe_of(keep).definition}'" for keep in GOALS)
     write(
         "sampling_rates",
         f"select distinct day, recipe, 'otherwise' as stratum, sampling_keep, definition from {schema}.unordered "
         f"lateral view stack({len(GOALS)}, {recipes}) rates as recipe, sampling_keep, definition",
+        like_the_project=True,
     )
 
 
