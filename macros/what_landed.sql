@@ -1,6 +1,8 @@
 {% macro what_landed(last) -%}
     {#- One row: the newest load of each stream since the build `last`, null if there is none, and its times. -#}
-    {%- set times = {'exposures': 'served_at', 'engagements': 'engaged_at', 'users': 'updated_at', 'items': 'updated_at'} -%}
+    {%- set times = {
+        'exposures': 'served_at', 'engagements': 'engaged_at', 'users': 'updated_at', 'items': 'updated_at'
+    } -%}
     select
         {%- for stream in times %}
         max(load_id) filter (where stream = '{{ stream }}') as {{ stream }}_load,

@@ -38,11 +38,15 @@ stratified as (
             {{ quoted_list([name]) }} as recipe,
             {{ recipe_stratum(recipe) }} as stratum
         from examples
-        -- Says no more than the rates do, in words that a file's statistics can answer: whole row groups are skipped.
+        -- Says no more than the rates do. First in words that a file's statistics can answer, which skips row groups;
+        -- then row by row, so that most of what is dropped need not be looked up in the rates.
         where
-            acted = 1
-            or draw < cast({{ highest_keep }} as double)
-            or traffic = 'random' and draw < (select highest_keep from random_traffic)
+            (
+                acted = 1
+                or draw < cast({{ highest_keep }} as double)
+                or traffic = 'random' and draw < (select highest_keep from random_traffic)
+            )
+            and (acted = 1 or draw < {{ recipe_highest_keep(recipe) }})
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),

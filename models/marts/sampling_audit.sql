@@ -1,4 +1,5 @@
 {%- set days = days_of_build() %}
+{%- set read_on_the_fly = var('recipes').values() | rejectattr('materialised') | list %}
 
 with
 
@@ -16,6 +17,7 @@ training_examples as (
 
 ),
 
+{% if read_on_the_fly -%}
 sampled as (
 
     select * from {{ ref('int_examples_sampled') }}
@@ -23,6 +25,7 @@ sampled as (
 
 ),
 
+{% endif -%}
 -- Of a materialised recipe what lies in the table, of another what a reader would get.
 kept as (
 
@@ -33,6 +36,7 @@ kept as (
         acted
     from training_examples
 
+    {% if read_on_the_fly -%}
     union all
 
     select
@@ -43,6 +47,7 @@ kept as (
     from sampled
     where not {{ recipe_is_materialised() }}
 
+    {% endif -%}
 ),
 
 taken as (
