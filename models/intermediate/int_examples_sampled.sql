@@ -39,14 +39,15 @@ stratified as (
             {{ recipe_stratum(recipe) }} as stratum
         from examples
         -- Says no more than the rates do. First in words that a file's statistics can answer, which skips row groups;
-        -- then row by row, so that most of what is dropped need not be looked up in the rates.
+        -- then row by row, so that most of what is dropped need not be looked up in the rates. (With `acted = 1 or` in
+        -- both, Spark would make one condition of them, and statistics could answer none.)
         where
             (
                 acted = 1
                 or draw < cast({{ highest_keep }} as double)
                 or traffic = 'random' and draw < (select highest_keep from random_traffic)
             )
-            and (acted = 1 or draw < {{ recipe_highest_keep(recipe) }})
+            and draw < if(acted = 1, 1.0D, {{ recipe_highest_keep(recipe) }})
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
