@@ -40,7 +40,7 @@ stratified as (
         from examples
         -- Says no more than the rates do. First in words that a file's statistics can answer, which skips row groups;
         -- then row by row, so that most of what is dropped need not be looked up in the rates. (With `acted = 1 or` in
-        -- both, Spark would make one condition of them, and statistics could answer none.)
+        -- both, Spark would make one condition of them, and statistics could answer none; draws are below 1.)
         where
             (
                 acted = 1

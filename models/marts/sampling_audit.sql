@@ -1,5 +1,4 @@
 {%- set days = days_of_build() %}
-{%- set read_on_the_fly = var('recipes').values() | rejectattr('materialised') | list %}
 
 with
 
@@ -17,7 +16,6 @@ training_examples as (
 
 ),
 
-{% if read_on_the_fly -%}
 sampled as (
 
     select * from {{ ref('int_examples_sampled') }}
@@ -25,7 +23,6 @@ sampled as (
 
 ),
 
-{% endif -%}
 -- Of a materialised recipe what lies in the table, of another what a reader would get.
 kept as (
 
@@ -36,7 +33,6 @@ kept as (
         acted
     from training_examples
 
-    {% if read_on_the_fly -%}
     union all
 
     select
@@ -47,7 +43,6 @@ kept as (
     from sampled
     where not {{ recipe_is_materialised() }}
 
-    {% endif -%}
 ),
 
 taken as (
