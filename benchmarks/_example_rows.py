@@ -43,11 +43,11 @@ def settings() -> list[str]:
     return [str(setting) for setting in examples()["config"]["pre_hook"]]
 
 
-def properties() -> str:
-    """The table properties that the project gives its models, as SQL."""
-    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-    given = project["models"]["stillhouse"]["+tblproperties"]
-    return ", ".join(f"'{name}' = '{value}'" for name, value in given.items())
+def layout() -> str:
+    """How the project lays out its marts, as SQL: partitions and table properties."""
+    models = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["models"]["stillhouse"]
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in models["+tblproperties"].items())
+    return f"partitioned by ({models['marts']['+partition_by']}) tblproperties ({properties})"
 
 
 def examples() -> dict[str, Any]:

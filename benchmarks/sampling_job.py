@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._dbt_command import run_dbt
-from benchmarks._example_rows import chance, macro, properties, rows_in_order_of_arrival, settings
+from benchmarks._example_rows import chance, layout, macro, rows_in_order_of_arrival, settings
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import ops, server
 from lakehouse.home import Home
@@ -97,10 +97,7 @@ def write_examples(home: Home, *, rows: int, days: int) -> None:
     for setting in settings():
         spark.sql(setting)
     arrived = rows_in_order_of_arrival(rows=rows, days=days, num_parts=days, instead=STRATA)
-    spark.sql(
-        f"create table {EXAMPLES} using delta tblproperties ({properties()}) as "
-        f"select * from ({arrived}) {macro('in_prefix_order')}"
-    )
+    spark.sql(f"create table {EXAMPLES} using delta {layout()} as select * from ({arrived}) {macro('in_prefix_order')}")
     spark.sql("reset")
     print(f"{rows:,} examples of {days} days written in {time.perf_counter() - started:.0f} s", flush=True)
 

@@ -196,9 +196,13 @@ def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
             pa.concat_tables([coded.read_row_group(group, columns=lists, use_threads=False) for group in groups]),
         ]
     found = {name: table[name] for table in tables for name in table.column_names}
+    # What a table is partitioned by stands in the folders' names.
+    partition = ds.get_partition_keys(part.partition_expression)
     num_rows = sum(group.num_rows for group in part.row_groups)
     columns = [
-        found[field.name].cast(field.type) if field.name in found else pa.nulls(num_rows, field.type)
+        found[field.name].cast(field.type)
+        if field.name in found
+        else pa.repeat(pa.scalar(partition.get(field.name), field.type), num_rows)
         for field in schema
     ]
     return pa.table(columns, schema=schema)

@@ -4,9 +4,12 @@
         question is asked with the answers to those before it written in: then it reads only the files that it must.
     -#}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
-        {%- do run_query('create schema if not exists ' ~ generate_schema_name('monitoring', none)) -%}
-        {%- do run_query(builds_ddl()) -%}
-        {%- do run_query(late_rows_ddl()) -%}
+        {%- set schema = generate_schema_name('monitoring', none) -%}
+        {%- for name, ddl in [('builds', builds_ddl()), ('late_row_counts', late_rows_ddl())]
+            if adapter.get_relation(none, schema, name) is none -%}
+            {%- do run_query('create schema if not exists ' ~ schema) -%}
+            {%- do run_query(ddl) -%}
+        {%- endfor -%}
         {%- set found = run_query(
             "select exposures_load, engagements_load, users_load, items_load, watermark, recipes from " ~ builds()
             ~ " where event = 'complete' and watermark is not null order by at desc limit 1"

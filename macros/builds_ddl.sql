@@ -15,5 +15,5 @@
     )
     using delta
     comment 'One row per event of a build, with the days that it built again and the loads that it read.'
-    tblproperties ({{ retention_properties() }})
+    tblproperties ({{ retention_properties() }}, 'delta.autoOptimize.autoCompact' = 'true')
 {%- endmacro %}

@@ -16,10 +16,10 @@
             {%- set landed, first_day = graph['landed'], graph['rebuilt_days']['first_day'] -%}
             {#- Where all days were built, or nothing landed, nothing came too late. -#}
             {%- if first_day is not none and landed.values() | reject('none') | list -%}
-                {%- do run_query(
-                    'insert into ' ~ late_rows() ~ ' by name '
-                    ~ count_late_rows(graph['last_build'], landed, first_day)
-                ) -%}
+                {%- set late = count_late_rows(graph['last_build'], landed, first_day) -%}
+                {%- if run_query(late ~ ' limit 1').rows -%}
+                    {%- do run_query('insert into ' ~ late_rows() ~ ' by name ' ~ late) -%}
+                {%- endif -%}
             {%- endif -%}
             {%- do run_query(
                 'insert into ' ~ builds() ~ " by name select * except (event, at), 'complete' as event, now() as at from "

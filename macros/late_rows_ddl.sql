@@ -8,5 +8,5 @@
     )
     using delta
     comment 'One row per (build, stream, day), how many rows landed too late for that build.'
-    tblproperties ({{ retention_properties() }})
+    tblproperties ({{ retention_properties() }}, 'delta.autoOptimize.autoCompact' = 'true')
 {%- endmacro %}

@@ -1,3 +1,3 @@
-{{ config(incremental_predicates=['true']) }}
+{{ config(incremental_predicates=['true'], partition_by=none) }}
 
 {{ settled_totals(ref('int_items_by_day'), keys=['item_id'], sums=['exposures', 'clicks']) }}

@@ -1,4 +1,4 @@
-{{ config(incremental_predicates=['true']) }}
+{{ config(incremental_predicates=['true'], partition_by=none) }}
 
 {{ settled_totals(
     ref('int_user_categories_by_day'),

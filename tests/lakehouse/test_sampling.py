@@ -105,13 +105,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def examples(home: Home, rows: list[Row]) -> Pin:
-    """The rows as three files of two days each, in row groups of fifty."""
+    """The rows as six files of a day each, in row groups of fifty."""
     properties = WriterProperties(max_row_group_size=ROWS_IN_GROUP, data_page_row_count_limit=ROWS_IN_GROUP)
     path = home.warehouse / "marts.db" / "examples_v1"
     path.mkdir(parents=True)
-    for first in range(0, len(DAYS), 2):
-        file = [row for row in rows if row["day"] in DAYS[first : first + 2]]
-        write_deltalake(path, pa.Table.from_pylist(file), mode="append", writer_properties=properties)
+    write_deltalake(path, pa.Table.from_pylist(rows), partition_by=["day"], writer_properties=properties)
     return pin("marts.examples_v1", home=home)
 
 
@@ -202,7 +200,7 @@ def test_ranks_read_disjoint_files_and_together_everything(home: Home, examples:
     dataset = open_dataset(examples)
     files = [files_of_rank(dataset, rank=rank, num_ranks=num_ranks).files for rank in range(num_ranks)]
     assert sorted(chain.from_iterable(files)) == sorted(dataset.files)
-    assert len(dataset.files) == 3
+    assert len(dataset.files) == len(DAYS)
     assert sum(part.num_rows for part in parts) == whole.num_rows
     assert pa.concat_tables(parts).sort_by("event_id") == whole.sort_by("event_id")
 

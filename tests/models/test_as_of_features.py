@@ -58,20 +58,23 @@ def test_every_candidate_of_random_traffic_is_in_the_random_slice(query: Query, 
 
 def test_inside_a_file_rows_with_an_action_come_first_and_the_others_by_draw(built: Home) -> None:
     table = DeltaTable(str(built.warehouse / "marts.db" / "examples_v1"))
-    files = [pq.read_table(file, columns=["day", "acted", "draw"]).to_pylist() for file in table.file_uris()]
+    files = [pq.ParquetFile(file).read(columns=["acted", "draw"]).to_pylist() for file in table.file_uris()]
     assert sum(map(len, files)) > 700
     for rows in files:
-        keys = [(row["day"], -row["acted"], row["draw"]) for row in rows]
+        keys = [(-row["acted"], row["draw"]) for row in rows]
         assert keys == sorted(keys)
 
 
-def test_the_day_of_every_model_is_among_the_columns_with_statistics_by_which_its_files_are_found(built: Home) -> None:
-    days = {}
-    for log in built.warehouse.glob("*.db/*/_delta_log"):
-        table = DeltaTable(str(log.parent))
-        names = [field.name for field in table.schema().fields]
-        num_with_statistics = int(table.metadata().configuration.get("delta.dataSkippingNumIndexedCols", 32))
-        if "day" in names:
-            days[log.parent.name] = names.index("day") < num_with_statistics
+def test_every_table_with_days_is_partitioned_by_them(built: Home) -> None:
+    layers = [built.warehouse / f"{layer}.db" for layer in ("intermediate", "marts", "monitoring")]
+    tables = {log.parent.name: DeltaTable(str(log.parent)) for layer in layers for log in layer.glob("*/_delta_log")}
+    # A few rows a build; by no model.
+    del tables["late_row_counts"]
+    days = {
+        name: table.metadata().partition_columns
+        for name, table in tables.items()
+        if "day" in [field.name for field in table.schema().fields]
+    }
     assert len(days) > 15
-    assert [name for name, has_statistics in days.items() if not has_statistics] == []
+    assert days.pop("training_examples") == ["recipe", "day"]
+    assert {name: columns for name, columns in days.items() if columns != ["day"]} == {}
