@@ -44,10 +44,11 @@ def settings() -> list[str]:
 
 
 def layout() -> str:
-    """How the project lays out its marts, as SQL: partitions and table properties."""
-    models = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["models"]["stillhouse"]
-    properties = ", ".join(f"'{name}' = '{value}'" for name, value in models["+tblproperties"].items())
-    return f"partitioned by ({models['marts']['+partition_by']}) tblproperties ({properties})"
+    """How the project lays out marts.examples, as SQL: partitions and table properties."""
+    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    given = project["models"]["stillhouse"]["+tblproperties"]
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in given.items())
+    return f"partitioned by ({examples()['config']['partition_by']}) tblproperties ({properties})"
 
 
 def examples() -> dict[str, Any]:

@@ -1,3 +1,5 @@
+{{ config(partition_by=none) }}
+
 {%- set days = days_of_build() %}
 
 with

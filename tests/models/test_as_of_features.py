@@ -65,16 +65,31 @@ def test_inside_a_file_rows_with_an_action_come_first_and_the_others_by_draw(bui
         assert keys == sorted(keys)
 
 
-def test_every_table_with_days_is_partitioned_by_them(built: Home) -> None:
+def test_tables_with_many_rows_a_day_are_partitioned_by_day_and_the_others_find_their_days_by_statistics(
+    built: Home,
+) -> None:
     layers = [built.warehouse / f"{layer}.db" for layer in ("intermediate", "marts", "monitoring")]
     tables = {log.parent.name: DeltaTable(str(log.parent)) for layer in layers for log in layer.glob("*/_delta_log")}
-    # A few rows a build; by no model.
-    del tables["late_row_counts"]
-    days = {
-        name: table.metadata().partition_columns
-        for name, table in tables.items()
-        if "day" in [field.name for field in table.schema().fields]
+    by_day, without_statistics = set(), set()
+    for name, table in tables.items():
+        columns = [field.name for field in table.schema().fields]
+        num_with_statistics = int(table.metadata().configuration.get("delta.dataSkippingNumIndexedCols", 32))
+        if table.metadata().partition_columns == ["day"]:
+            by_day.add(name)
+        elif "day" in columns[num_with_statistics:]:
+            without_statistics.add(name)
+    assert by_day == {
+        "examples_v1",
+        "int_engagements_deduplicated",
+        "int_exposures_conflicts",
+        "int_exposures_deduplicated",
+        "int_exposures_joined_to_categories",
+        "int_exposures_joined_to_items",
+        "int_exposures_joined_to_users",
+        "int_exposures_labelled",
+        "int_items_by_day",
+        "int_user_categories_by_day",
+        "int_users_by_day",
+        "random_slice",
     }
-    assert len(days) > 15
-    assert days.pop("training_examples") == ["recipe", "day"]
-    assert {name: columns for name, columns in days.items() if columns != ["day"]} == {}
+    assert without_statistics == set()
