@@ -4,11 +4,12 @@
         question is asked with the answers to those before it written in: then it reads only the files that it must.
     -#}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
-        {%- set schema = generate_schema_name('monitoring', none) -%}
-        {%- for name, ddl in [('builds', builds_ddl()), ('late_row_counts', late_rows_ddl())]
-            if adapter.get_relation(none, schema, name) is none -%}
-            {%- do run_query('create schema if not exists ' ~ schema) -%}
-            {%- do run_query(ddl) -%}
+        {%- for table, ddl in [(builds(), builds_ddl()), (late_rows(), late_rows_ddl())] -%}
+            {%- set schema, name = (table | trim).split('.') -%}
+            {%- if adapter.get_relation(none, schema, name) is none -%}
+                {%- do run_query('create schema if not exists ' ~ schema) -%}
+                {%- do run_query(ddl) -%}
+            {%- endif -%}
         {%- endfor -%}
         {%- set found = run_query(
             "select exposures_load, engagements_load, users_load, items_load, watermark, recipes from " ~ builds()
