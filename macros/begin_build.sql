@@ -23,7 +23,8 @@
         ).rows[0] -%}
         {%- set days = {'first_day': bounds[0], 'last_day': bounds[1]} -%}
         {%- set num_rows = run_query(
-            'select count(*) from ' ~ source('raw', 'exposures') ~ ' where ' ~ rebuilt('served_at', days)
+            'select count(*) from ' ~ source('raw', 'exposures')
+            ~ ' where ' ~ rebuilt('served_at', days, partitioned=false)
         ).rows[0][0] -%}
         {%- do days.update({'num_rows': num_rows}) -%}
         {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ started_build(last, landed, days)) -%}

@@ -5,6 +5,6 @@
     -#}
     {%- do check_columns(source, target) -%}
     insert into {{ target }} by name
-    replace where {{ (incremental_predicates or [rebuilt('day', rebuilt_days())]) | join(' and ') }}
+    replace where {{ (incremental_predicates or [rebuilt('day', rebuilt_days(), partitioned=false)]) | join(' and ') }}
     select * from {{ source }}
 {% endmacro %}

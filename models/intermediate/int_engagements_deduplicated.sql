@@ -8,7 +8,7 @@ engagements as (
         to_date(engaged_at) as day,
         *
     from {{ ref('stg_engagements') }}
-    where {{ rebuilt('engaged_at', days, before=attribution_days()) }}
+    where {{ rebuilt('engaged_at', days, before=attribution_days(), partitioned=false) }}
 
 ),
 

@@ -13,7 +13,7 @@ deliveries as (
             logging_draw, score, features, features_as_of
         ) as content
     from {{ ref('stg_exposures') }}
-    where {{ rebuilt('served_at', days) }}
+    where {{ rebuilt('served_at', days, partitioned=false) }}
 
 ),
 

@@ -8,7 +8,7 @@ deliveries as (
         *,
         to_date(served_at) as day
     from {{ ref('stg_exposures') }}
-    where {{ rebuilt('served_at', days) }}
+    where {{ rebuilt('served_at', days, partitioned=false) }}
 
 ),
 
@@ -18,7 +18,7 @@ engagements as (
         *,
         to_date(served_at) as day
     from {{ ref('stg_engagements') }}
-    where {{ rebuilt('served_at', days) }}
+    where {{ rebuilt('served_at', days, partitioned=false) }}
 
 ),
 

@@ -19,7 +19,7 @@ clicks as (
 click_rates as (
 
     select * from {{ ref('int_click_rate_before_day') }}
-    where {{ rebuilt('day', days) }}
+    where {{ rebuilt('day', days, partitioned=false) }}
 
 ),
 

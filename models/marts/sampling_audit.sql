@@ -5,14 +5,14 @@ with
 rates as (
 
     select * from {{ ref('sampling_rates') }}
-    where {{ rebuilt('day', days) }}
+    where {{ rebuilt('day', days, partitioned=false) }}
 
 ),
 
 training_examples as (
 
     select * from {{ ref('training_examples') }}
-    where {{ rebuilt('day', days) }}
+    where {{ rebuilt('day', days, partitioned=false) }}
 
 ),
 

@@ -13,7 +13,7 @@ examples as (
 training_examples as (
 
     select * from {{ ref('training_examples') }}
-    where {{ rebuilt('day', days) }}
+    where {{ rebuilt('day', days, partitioned=false) }}
 
 ),
 

@@ -1,5 +1,6 @@
 {%- set days = rebuilt_days() -%}
 {%- set unsettled = unsettled_days() -%}
+{%- set is_unsettled = rebuilt('events.day', unsettled, partitioned=false) -%}
 {%- set trailing_days = var('trailing_days') | int -%}
 {#- Whose history counts for an exposure: its user's, its item's, and its user's on each category of the item. -#}
 {%- set histories -%}
@@ -174,12 +175,11 @@ since_settled as (
         asked.key,
         asked.day,
         asked.served_at,
-        coalesce(sum(events.exposures) filter (where {{ rebuilt('events.day', unsettled) }}), 0) as exposures,
-        coalesce(sum(events.clicks) filter (where {{ rebuilt('events.day', unsettled) }}), 0) as clicks,
-        coalesce(sum(events.expected_clicks_e9) filter (where {{ rebuilt('events.day', unsettled) }}), 0)
-            as expected_clicks_e9,
-        min(events.known_at) filter (where {{ rebuilt('events.day', unsettled) }}) as first_seen_at,
-        collect_list(events.click) filter (where {{ rebuilt('events.day', unsettled) }}) as recent_clicks,
+        coalesce(sum(events.exposures) filter (where {{ is_unsettled }}), 0) as exposures,
+        coalesce(sum(events.clicks) filter (where {{ is_unsettled }}), 0) as clicks,
+        coalesce(sum(events.expected_clicks_e9) filter (where {{ is_unsettled }}), 0) as expected_clicks_e9,
+        min(events.known_at) filter (where {{ is_unsettled }}) as first_seen_at,
+        collect_list(events.click) filter (where {{ is_unsettled }}) as recent_clicks,
         coalesce(
             sum(events.exposures) filter (where events.day >= date_sub(asked.day, {{ trailing_days }})), 0
         ) as trailing_exposures,

@@ -7,7 +7,7 @@ with
 raw_exposures as (
 
     select * from {{ source('raw', 'exposures') }}
-    where {{ rebuilt('served_at', days) }}
+    where {{ rebuilt('served_at', days, partitioned=false) }}
 
 ),
 
