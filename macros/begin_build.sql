@@ -27,7 +27,7 @@
             ~ ' where ' ~ rebuilt('served_at', days, partitioned=false)
         ).rows[0][0] -%}
         {%- do days.update({'num_rows': num_rows}) -%}
-        {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ started_build(last, landed, days)) -%}
+        {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ build_event('started', last, landed, days)) -%}
         {%- do graph.update({
             'rebuilt_days': days,
             'recipes_changed': last is none or last['recipes'] != recipes_definition(),

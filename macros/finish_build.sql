@@ -13,18 +13,15 @@
             {%- if node.unique_id not in built -%} {%- do missing.append(node.unique_id) -%} {%- endif -%}
         {%- endfor -%}
         {%- if missing == [] and var('backfill_to', none) is none -%}
-            {%- set landed, first_day = graph['landed'], graph['rebuilt_days']['first_day'] -%}
+            {%- set last, landed, days = graph['last_build'], graph['landed'], graph['rebuilt_days'] -%}
             {#- Where all days were built, or nothing landed, nothing came too late. -#}
-            {%- if first_day is not none and landed.values() | reject('none') | list -%}
-                {%- set late = count_late_rows(graph['last_build'], landed, first_day) -%}
+            {%- if days['first_day'] is not none and landed.values() | reject('none') | list -%}
+                {%- set late = count_late_rows(last, landed, days['first_day']) -%}
                 {%- if run_query(late ~ ' limit 1').rows -%}
                     {%- do run_query('insert into ' ~ late_rows() ~ ' by name ' ~ late) -%}
                 {%- endif -%}
             {%- endif -%}
-            {%- do run_query(
-                'insert into ' ~ builds() ~ " by name select * except (event, at), 'complete' as event, now() as at from "
-                ~ builds() ~ " where build_id = '" ~ invocation_id ~ "' and event = 'started'"
-            ) -%}
+            {%- do run_query('insert into ' ~ builds() ~ ' by name ' ~ build_event('complete', last, landed, days)) -%}
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}

@@ -1,5 +1,5 @@
-{% macro started_build(last, landed, days) -%}
-    {#- The row of monitoring.builds that a run starts with; where nothing landed it says what the build `last` did. -#}
+{% macro build_event(event, last, landed, days) -%}
+    {#- A row of monitoring.builds about the running build; where nothing landed it says what the build `last` did. -#}
     {%- set known = last if last is not none else {} -%}
     {%- set loads = [] -%}
     {%- for load in ('exposures_load', 'engagements_load', 'users_load', 'items_load') -%}
@@ -7,7 +7,7 @@
     {%- endfor -%}
     select
         '{{ invocation_id }}' as build_id,
-        'started' as event,
+        '{{ event }}' as event,
         now() as at,
         {{ literal('date', days['first_day']) }} as first_day,
         {{ literal('date', days['last_day']) }} as last_day,
