@@ -5,12 +5,15 @@ recipe becomes a filter that each row group's statistics can answer, so a read c
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
+from itertools import chain
+from math import prod
 from operator import and_, or_
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,9 @@ import pyarrow.parquet as pq
 from lakehouse.recipes import OTHERWISE, RANDOM_TRAFFIC, Recipe, Rule
 from lakehouse.versions import Pin, open_dataset, read
 
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
 # What a sampled table has beside the columns of its examples, in this order.
 ADDED = ("recipe", "stratum", "keep_probability", "negative_keep_probability")
 # Random traffic has a keep probability for every day. The filter that statistics answer knows it to these steps only;
@@ -31,6 +37,8 @@ STEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 ROWS_AT_ONCE = 80_000
 # A dictionary of some hundred words.
 DICTIONARY_BYTES = 4096
+# Combinations of words that are worth judging one by one, rather than the rows.
+MAX_COMBINATIONS = 2000
 # Kept rows in more pieces than this are copied.
 MAX_SLICES = 16
 
@@ -76,10 +84,12 @@ def read_sample(
     rank: int = 0,
     num_ranks: int = 1,
 ) -> pa.Table:
-    """The sample as one table; see `open_sample`."""
-    return open_sample(
-        examples, recipe=recipe, rates=rates, columns=columns, where=where, rank=rank, num_ranks=num_ranks
-    ).read_all()
+    """The sample as one table, in columns and types as marts.training_examples has it; see `open_sample`."""
+    dataset, random_keep = _opened(
+        examples, recipe=recipe, rates=rates, columns=columns, rank=rank, num_ranks=num_ranks
+    )
+    rows = sample_of(dataset, recipe=recipe, random_keep=random_keep, columns=columns, where=where, dictionaries=False)
+    return rows.read_all()
 
 
 def open_sample(
@@ -98,9 +108,22 @@ def open_sample(
     marts.sampling_rates, which says what each day keeps of random traffic. Of `num_ranks` processes, each reads files
     of its own; together they read all. With more ranks than files, the last ranks get no row.
 
+    Strings of few distinct values, and lists of them, stay the codes and words that the files hold: Arrow dictionaries,
+    in which a trainer hashes each word once. `column.cast(pa.string())` writes them out.
+
     Raises ValueError if a column is unknown or rank does not lie in [0, num_ranks); RatesError if the rates are not of
     this recipe, or lack a day; PinError as `lakehouse.versions.read` does.
     """
+    dataset, random_keep = _opened(
+        examples, recipe=recipe, rates=rates, columns=columns, rank=rank, num_ranks=num_ranks
+    )
+    return sample_of(dataset, recipe=recipe, random_keep=random_keep, columns=columns, where=where)
+
+
+def _opened(
+    examples: Pin, *, recipe: Recipe, rates: Pin, columns: Sequence[str] | None, rank: int, num_ranks: int
+) -> tuple[ds.Dataset, RandomKeep]:
+    """The files of a rank and what each day keeps of random traffic; both read side by side."""
     if not 0 <= rank < num_ranks:
         raise ValueError(f"rank is {rank} of {num_ranks} ranks; it must lie in [0, num_ranks)")
     with ThreadPoolExecutor(1) as beside:
@@ -111,7 +134,7 @@ def open_sample(
     if unknown:
         allowed = [*dataset.schema.names, *ADDED]
         raise ValueError(f"columns names {unknown}; a sample of {examples.relation} has {allowed}")
-    return sample_of(dataset, recipe=recipe, random_keep=random_keep, columns=columns, where=where)
+    return dataset, random_keep
 
 
 def sample_of(
@@ -121,58 +144,79 @@ def sample_of(
     random_keep: RandomKeep,
     columns: Sequence[str] | None = None,
     where: ds.Expression | None = None,
+    dictionaries: bool = True,
 ) -> pa.RecordBatchReader:
-    """The rows of any dataset with the columns of the examples that `recipe` keeps; `open_sample` without the pins."""
+    """The rows of any dataset with the columns of the examples that `recipe` keeps; `open_sample` without the pins.
+
+    Without `dictionaries` every string is written out.
+    """
     names = dataset.schema.names
     wanted = [*names, *ADDED] if columns is None else list(columns)
     needed = {"acted", "draw", "day", *recipe.columns, *wanted}
     if "keep_probability" in wanted or "negative_keep_probability" in wanted:
         needed.add("logging_probability")
-    decoded = pa.schema([_field(dataset.schema, name) for name in names if name in needed])
-    schema = pa.schema([_field(dataset.schema, name) for name in wanted])
     kept = sample_filter(recipe, random_keep=random_keep)
-    parts = prefix_of(dataset, kept if where is None else kept & where)
+    readers = ThreadPoolExecutor(pa.cpu_count())
+    parts = prefix_of(dataset, kept if where is None else kept & where, readers=readers)
+    first = next(parts, None)
+    parts = chain([] if first is None else [first], parts)
+    # All batches are of one type: that of the first row groups.
+    coded = of_few_words(first, schema=dataset.schema) if dictionaries and first is not None else {}
+    decoded = pa.schema([_field(dataset.schema, name, coded=name in coded) for name in names if name in needed])
+    schema = pa.schema([_field(dataset.schema, name, coded=name in coded) for name in wanted])
 
     def sampled(part: ds.ParquetFileFragment) -> pa.Table:
         rows = read_part(part, schema=decoded)
-        judged = ds.dataset(rows.select(list(recipe.columns)))
-        codes = judged.to_table(columns={"code": stratum_code(recipe)}, use_threads=False)["code"].to_numpy()
+        judged = rows.select(list(recipe.columns))
+        codes = np.concatenate([stratum_codes(batch, recipe=recipe) for batch in judged.to_batches()])
         if where is not None:
             asked_for = part.to_table(schema=dataset.schema, columns={"asked for": where}, use_threads=False)[0]
             codes = np.where(pc.fill_null(asked_for, False), codes, -1)
         return _sampled(rows, codes, recipe=recipe, random_keep=random_keep, schema=schema)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with ThreadPoolExecutor(pa.cpu_count()) as readers:
-            # No further ahead than keeps every reader busy.
-            ahead: deque[Future[pa.Table]] = deque()
-            for part in parts:
-                ahead.append(readers.submit(sampled, part))
-                if len(ahead) > 2 * pa.cpu_count():
-                    yield from ahead.popleft().result().to_batches()
-            while ahead:
-                yield from ahead.popleft().result().to_batches()
+        with readers:
+            for table in _side_by_side(readers, sampled, parts):
+                yield from table.to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def prefix_of(dataset: ds.Dataset, kept: ds.Expression) -> Iterator[ds.ParquetFileFragment]:
+def prefix_of(
+    dataset: ds.Dataset, kept: ds.Expression, *, readers: ThreadPoolExecutor
+) -> Iterator[ds.ParquetFileFragment]:
     """The row groups whose statistics do not exclude `kept`, a few at once; most lie in the prefix and are kept whole.
 
     To drop rows is left to whoever reads them: a scan with a filter copies every row, also where it drops none.
     """
-    for fragment in dataset.get_fragments(filter=kept):
+
+    def parts_of(fragment: ds.ParquetFileFragment) -> list[ds.ParquetFileFragment]:
         file = fragment.subset(kept, schema=dataset.schema)
-        groups: list[int] = []
+        ids: list[list[int]] = [[]]
         num_rows = 0
         for group in file.row_groups:
-            groups.append(group.id)
-            num_rows += group.num_rows
             if num_rows >= ROWS_AT_ONCE:
-                yield file.subset(row_group_ids=groups)
-                groups, num_rows = [], 0
-        if groups:
-            yield file.subset(row_group_ids=groups)
+                ids.append([])
+                num_rows = 0
+            ids[-1].append(group.id)
+            num_rows += group.num_rows
+        return [file.subset(row_group_ids=groups) for groups in ids if groups]
+
+    for parts in _side_by_side(readers, parts_of, dataset.get_fragments(filter=kept)):
+        yield from parts
+
+
+def _side_by_side(
+    readers: ThreadPoolExecutor, function: Callable[[Given], Found], given: Iterable[Given]
+) -> Iterator[Found]:
+    """What `function` makes of each, in their order, and no further ahead than keeps every reader busy."""
+    ahead: deque[Future[Found]] = deque()
+    for one in given:
+        ahead.append(readers.submit(function, one))
+        if len(ahead) > 2 * pa.cpu_count():
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
@@ -200,12 +244,10 @@ def read_part(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> pa.Table:
     partition = ds.get_partition_keys(part.partition_expression)
     num_rows = sum(group.num_rows for group in part.row_groups)
     columns = [
-        found[field.name].cast(field.type)
-        if field.name in found
-        else pa.repeat(pa.scalar(partition.get(field.name), field.type), num_rows)
-        for field in schema
+        found[name] if name in found else pa.repeat(pa.scalar(partition.get(name), _written_out(type)), num_rows)
+        for name, type in zip(schema.names, schema.types, strict=True)
     ]
-    return pa.table(columns, schema=schema)
+    return pa.table([column.cast(type) for column, type in zip(columns, schema.types, strict=True)], schema=schema)
 
 
 def of_few_words(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> dict[str, str]:
@@ -213,7 +255,7 @@ def of_few_words(part: ds.ParquetFileFragment, *, schema: pa.Schema) -> dict[str
 
     To decode the codes and then cast them takes half as long.
     """
-    words = {field.name for field in schema if pa.types.is_string(getattr(field.type, "value_type", field.type))}
+    words = {field.name for field in schema if pa.types.is_string(_element(_written_out(field.type)))}
     group = part.metadata.row_group(part.row_groups[0].id)
     chunks = (group.column(place) for place in range(group.num_columns))
     return {
@@ -276,6 +318,25 @@ def stratum_code(recipe: Recipe) -> ds.Expression:
     for stratum, condition in reversed(strata(recipe)):
         code = pc.if_else(condition, pa.scalar(recipe.strata.index(stratum), pa.int8()), code)
     return code
+
+
+def stratum_codes(rows: pa.RecordBatch, *, recipe: Recipe) -> npt.NDArray[np.int8]:
+    """The code of each row's stratum, from the columns that the recipe looks at.
+
+    Where all of these are dictionaries, each combination of their words is judged once.
+    """
+    coded = all(pa.types.is_dictionary(column.type) for column in rows.columns)
+    sizes = [len(column.dictionary) + 1 for column in rows.columns] if coded else []
+    if not coded or prod(sizes) > MAX_COMBINATIONS:
+        found = ds.dataset(rows).to_table(columns={"code": stratum_code(recipe)}, use_threads=False)
+        return pc.fill_null(found["code"], -1).to_numpy()
+    # Null is one more word, the last.
+    words = [pa.concat_arrays([column.dictionary, pa.nulls(1, column.type.value_type)]) for column in rows.columns]
+    places = np.unravel_index(np.arange(prod(sizes)), sizes)
+    combinations = [word.take(pa.array(place)) for word, place in zip(words, places, strict=True)]
+    codes = stratum_codes(pa.record_batch(combinations, names=rows.schema.names), recipe=recipe)
+    indices = [pc.fill_null(column.indices, size - 1) for column, size in zip(rows.columns, sizes, strict=True)]
+    return codes[np.ravel_multi_index(tuple(index.to_numpy() for index in indices), sizes)]
 
 
 def read_random_keep(rates: Pin, *, recipe: Recipe) -> RandomKeep:
@@ -352,8 +413,24 @@ def _only(rows: pa.Table, kept: npt.NDArray[np.bool_]) -> pa.Table:
     return pa.concat_tables(pieces) if pieces else rows.slice(0, 0)
 
 
-def _field(schema: pa.Schema, name: str) -> pa.Field:
+def _field(schema: pa.Schema, name: str, *, coded: bool) -> pa.Field:
     """A column of the sample, without the comments that Spark leaves in a field's metadata."""
     if name in ("recipe", "stratum"):
         return pa.field(name, pa.string())
-    return pa.field(name, pa.float64() if name in ADDED else schema.field(name).type)
+    plain = pa.float64() if name in ADDED else schema.field(name).type
+    return pa.field(name, _with_element(plain, pa.dictionary(pa.int32(), pa.string())) if coded else plain)
+
+
+def _element(type: pa.DataType) -> pa.DataType:
+    """The type of what a list holds; any other type itself."""
+    return type.value_type if pa.types.is_list(type) else type
+
+
+def _with_element(type: pa.DataType, element: pa.DataType) -> pa.DataType:
+    return pa.list_(type.value_field.with_type(element)) if pa.types.is_list(type) else element
+
+
+def _written_out(type: pa.DataType) -> pa.DataType:
+    """The type of a column of strings or lists of them without a dictionary; any other type itself."""
+    element = _element(type)
+    return _with_element(type, element.value_type) if pa.types.is_dictionary(element) else type

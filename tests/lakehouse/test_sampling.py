@@ -30,6 +30,20 @@ VALUES = {
 }
 AGES = (0.0, 40.0)
 NUM_ROWS, ROWS_IN_GROUP = 6000, 50
+# An example that every recipe keeps.
+KEPT_ROW = {
+    "day": DAYS[0],
+    "acted": 1,
+    "draw": 0.5,
+    "traffic": "policy",
+    "user_slice": "train",
+    "logging_probability": 1.0,
+    "item_age_days": 1.0,
+    "surface": "home",
+    "content_type": "audio",
+    "user_segment": "devoted",
+    "country": "NO",
+}
 
 
 def make_rows() -> list[Row]:
@@ -187,6 +201,30 @@ def test_a_column_that_was_added_later_is_null_in_older_files(home: Home, rows: 
     expected = expected_sample(rows, plain_recipe(), random_keep=dict.fromkeys(DAYS, 0.4)).values()
     colours = [(row["day"], "red" if row["day"] in DAYS[3:] else None) for row in expected]
     assert sorted(colours, key=str) == sorted(((row["day"], row["colour"]) for row in found.to_pylist()), key=str)
+
+
+def test_words_come_as_codes_in_batches_and_written_out_in_a_table(home: Home, rows: list[Row], examples: Pin) -> None:
+    recipe = Recipe.from_json("tried", plain_recipe())
+    rates = write_rates(home, plain_recipe(), random_keep=dict.fromkeys(DAYS, 0.4))
+    batches, table = (read(examples, recipe=recipe, rates=rates) for read in (open_sample, read_sample))
+    coded = {field.name for field in batches.schema if pa.types.is_dictionary(field.type)}
+    assert coded >= {*VALUES, "user_slice"}
+    assert not any(pa.types.is_dictionary(field.type) for field in table.schema)
+    assert batches.read_all().to_pylist() == table.to_pylist()
+
+
+def test_a_column_whose_words_are_few_in_some_files_only_is_of_one_type(home: Home) -> None:
+    few: list[Row] = [{**KEPT_ROW, "event_id": f"few{number}", "colour": "red"} for number in range(4000)]
+    many: list[Row] = [{**KEPT_ROW, "event_id": f"many{number}", "colour": f"red-{number}"} for number in range(4000)]
+    rates = write_rates(home, plain_recipe(), random_keep=dict.fromkeys(DAYS, 0.4))
+    for first, second in ((few, many), (many, few)):
+        path = home.warehouse / "marts.db" / f"first_{first[0]['event_id']}"
+        path.mkdir(parents=True)
+        write_deltalake(path, pa.Table.from_pylist(first))
+        write_deltalake(path, pa.Table.from_pylist(second), mode="append")
+        examples = pin(f"marts.{path.name}", home=home)
+        found = open_sample(examples, recipe=Recipe.from_json("tried", plain_recipe()), rates=rates).read_all()
+        assert sorted(found["colour"].to_pylist()) == sorted(row["colour"] for row in (*few, *many))
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2, 3, 5])

@@ -50,6 +50,8 @@ def test_chunked_sliced_and_dictionary_columns_read_like_plain_ones(spec: Featur
     odd = odd.set_column(
         odd.column_names.index("user_segment"), "user_segment", odd["user_segment"].dictionary_encode()
     )
+    of_words = pa.list_(pa.dictionary(pa.int32(), pa.string()))
+    odd = odd.set_column(odd.column_names.index("categories"), "categories", odd["categories"].cast(of_words))
     plain, other = (Examples.from_arrow(t, spec=spec, actions=["click", "save"]) for t in (table, odd))
     assert plain.categorical_BC.equal(other.categorical_BC)
     assert plain.sequences[0].equal(other.sequences[0])
