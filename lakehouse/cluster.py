@@ -94,8 +94,10 @@ def shared_secret(home: Home) -> str:
 def _launch(home: Home) -> Cluster:
     folder = home.lake / "cluster"
     shutil.rmtree(folder, ignore_errors=True)
+    # What executors put on disk may hold their settings, the secret among them.
+    folder.mkdir(mode=0o700, parents=True)
     for name in ("scratch", "work", "logs"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir()
     port = machine.free_port(preferred=home.first_port + 2)
     page_port = machine.free_port(preferred=port + 1)
     settings = {

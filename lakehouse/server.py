@@ -171,7 +171,7 @@ def _launch(home: Home, *, jdbc: bool, cluster_url: str | None) -> Server:
 
     scratch = spark_settings.scratch_folder(home)
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    scratch.mkdir(mode=0o700)
     log = home.lake / "server.log"
     main_class = CONNECT_AND_JDBC if jdbc else CONNECT_ONLY
     process = daemon.start(
