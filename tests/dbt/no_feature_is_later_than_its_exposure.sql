@@ -2,16 +2,6 @@
 {%- set unsettled = unsettled_days() -%}
 {%- set is_unsettled = rebuilt('events.day', unsettled, partitioned=false) -%}
 {%- set trailing_days = var('trailing_days') | int -%}
-{#- Whose history counts for an exposure: its user's, its item's, and its user's on each category of the item. -#}
-{%- set histories -%}
-    inline(concat(
-        array(struct('user' as kind, user_id as key), struct('item' as kind, item_id as key)),
-        transform(
-            array_distinct(item_categories),
-            category -> struct('category' as kind, concat(user_id, '/', category) as key)
-        )
-    ))  -- noqa: AL03
-{%- endset -%}
 {%- set numbers = [
     'user_exposures', 'user_clicks', 'user_trailing_exposures', 'user_trailing_clicks', 'user_click_rate',
     'user_days_known', 'item_exposures', 'item_clicks', 'item_trailing_exposures', 'item_trailing_clicks',
@@ -85,46 +75,83 @@ asked as (
         event_id,
         day,
         served_at,
-        {{ histories }}
+        -- Whose history counts: its user's, its item's, and its user's on each category of the item.
+        inline(concat(  -- noqa: AL03
+            array(struct('user' as kind, user_id as key), struct('item' as kind, item_id as key)),
+            transform(
+                array_distinct(item_categories),
+                category -> struct('category' as kind, concat(user_id, '/', category) as key)
+            )
+        ))
     from looked_at
+
+),
+
+category_exposures as (
+
+    select
+        user_id,
+        day,
+        served_at,
+        {{ billionths('item_click_rate') }} as expected_clicks_e9,
+        explode(array_distinct(item_categories)) as category
+    from exposures
+    where {{ rebuilt('day', unsettled) }}
 
 ),
 
 events as (
 
+    {% for kind in ['user', 'item'] -%}
+        select
+            '{{ kind }}' as kind,
+            {{ kind }}_id as key,
+            day,
+            served_at as known_at,
+            1 as exposures,
+            {{ billionths('item_click_rate') }} as expected_clicks_e9,
+            0 as clicks,
+            cast(null as struct<engaged_at: timestamp, event_id: string, item_id: string>) as click
+        from exposures
+
+        union all
+
+        select
+            '{{ kind }}' as kind,
+            {{ kind }}_id as key,
+            day,
+            engaged_at as known_at,
+            0 as exposures,
+            0 as expected_clicks_e9,
+            1 as clicks,
+            struct(engaged_at, event_id, item_id) as click
+        from clicks
+
+        union all
+
+    {% endfor -%}
     select
+        'category' as kind,
+        concat(user_id, '/', category) as key,
         day,
         served_at as known_at,
         1 as exposures,
-        {{ billionths('item_click_rate') }} as expected_clicks_e9,
+        expected_clicks_e9,
         0 as clicks,
-        cast(null as struct<engaged_at: timestamp, event_id: string, item_id: string>) as click,
-        {{ histories }}
-    from exposures
+        null as click
+    from category_exposures
 
     union all
 
     select
-        day,
-        engaged_at as known_at,
-        0 as exposures,
-        0 as expected_clicks_e9,
-        1 as clicks,
-        struct(engaged_at, event_id, item_id) as click,
-        inline(array(struct('user' as kind, user_id as key), struct('item' as kind, item_id as key)))  -- noqa: AL03
-    from clicks
-
-    union all
-
-    select
-        day,
-        engaged_at as known_at,
-        0 as exposures,
-        0 as expected_clicks_e9,
-        1 as clicks,
-        null as click,
         'category' as kind,
-        concat(user_id, '/', category) as key
+        concat(user_id, '/', category) as key,
+        day,
+        engaged_at as known_at,
+        0 as exposures,
+        0 as expected_clicks_e9,
+        1 as clicks,
+        null as click
     from category_clicks
 
 ),
@@ -223,10 +250,20 @@ totals_by_day as (
 
     select
         day,
-        sum(exposures) as exposures,
-        sum(clicks) as clicks
-    from events
-    where kind = 'item' and {{ rebuilt('day', unsettled) }}
+        count(*) as exposures,
+        0 as clicks
+    from exposures
+    where {{ rebuilt('day', unsettled) }}
+    group by day
+
+    union all
+
+    select
+        day,
+        0 as exposures,
+        count(*) as clicks
+    from clicks
+    where {{ rebuilt('day', unsettled) }}
     group by day
 
     union all
