@@ -192,15 +192,10 @@ def prefix_of(
 
     def parts_of(fragment: ds.ParquetFileFragment) -> list[ds.ParquetFileFragment]:
         file = fragment.subset(kept, schema=dataset.schema)
-        ids: list[list[int]] = [[]]
-        num_rows = 0
-        for group in file.row_groups:
-            if num_rows >= ROWS_AT_ONCE:
-                ids.append([])
-                num_rows = 0
-            ids[-1].append(group.id)
-            num_rows += group.num_rows
-        return [file.subset(row_group_ids=groups) for groups in ids if groups]
+        num_rows = sum(group.num_rows for group in file.row_groups)
+        # Parts of about one size, so that no reader is left with a large one at the end.
+        groups = np.array_split([group.id for group in file.row_groups], -(-num_rows // ROWS_AT_ONCE) or 1)
+        return [file.subset(row_group_ids=ids.tolist()) for ids in groups if len(ids)]
 
     for parts in _side_by_side(readers, parts_of, dataset.get_fragments(filter=kept)):
         yield from parts
