@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks._figures import FOLDER, Figure, report
+from benchmarks._peers import peer_python, run_peer
 from lakehouse.features import feature_spec
 from lakehouse.home import PROJECT, Home
 from lakehouse.server import environment, stop
@@ -27,8 +28,7 @@ from ranker import Examples, FeatureSpec, RankerConfig, fit, paired_bootstrap, s
 from ranker.metrics import Floats, auc, log_loss
 
 ACTIONS = ("click",)
-PEERS = FOLDER / "peers"
-LIGHTGBM = Path(__file__).with_name("_lightgbm.py")
+PEERS = ("lightgbm", "pandas<3", "pyarrow", "scikit-learn")
 
 
 def main() -> None:
@@ -149,13 +149,8 @@ def lightgbm_on(table: pa.Table, *, spec: FeatureSpec, train_rows: int, test_fro
     folder = FOLDER / "movielens-lightgbm"
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({**columns, "(label)": table[spec.label_of("click")]}), folder / "rows.parquet")
-    if not (PEERS / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS], check=True)
-        install = ["-m", "pip", "install", "--quiet", "lightgbm", "pandas<3", "pyarrow", "scikit-learn"]
-        subprocess.run([PEERS / "bin" / "python", *install], check=True)
-        (PEERS / "ready").touch()
-    arguments = [folder, train_rows, test_from, num_seeds, f"{spec.user},{spec.item}"]
-    subprocess.run([PEERS / "bin" / "python", LIGHTGBM, *map(str, arguments)], check=True)
+    python = peer_python("lightgbm", requirements=PEERS)
+    run_peer(python, "_lightgbm.py", folder, train_rows, test_from, num_seeds, f"{spec.user},{spec.item}")
     return [np.load(folder / f"seed-{seed}.npy") for seed in range(num_seeds)]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.optimize import brentq
 
 from ranker.calibration import Calibration, fit_calibration
 from ranker.metrics import Codes, Floats
@@ -253,31 +254,27 @@ def ratio_interval(above_U: Floats, below_U: Floats, *, level: float) -> tuple[f
     >>> round(low, 3), round(high, 3)
     (0.018, 0.104)
     """
-    pairs, num_users = np.unique(np.stack([above_U, below_U], axis=1), axis=0, return_counts=True)
-    above, below, counts = pairs[:, 0], pairs[:, 1], num_users.astype(np.float64)
+    # Pairs as complex numbers: NumPy sorts those several times as fast as rows of two.
+    pairs, num_users = np.unique(above_U + 1j * below_U, return_counts=True)
+    above, below, counts = pairs.real, pairs.imag, num_users.astype(np.float64)
     value = float(counts @ above) / float(counts @ below)
-    limit = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    limit = NormalDist().inv_cdf((1 + level) / 2)
     gap = above - value * below
     step = float(np.sqrt(counts @ gap**2)) / abs(float(counts @ below))
     if step == 0:
         return value, value
-    return (
-        _bound(above, below, counts, inside=value, step=-step, limit=limit),
-        _bound(above, below, counts, inside=value, step=step, limit=limit),
-    )
 
+    def beyond(bound: float) -> float:
+        """How far a value lies outside, on the scale of standard errors, on which it is nearly a straight line."""
+        return float(np.sqrt(_likelihood_ratio(above - bound * below, counts))) - limit
 
-def _bound(above: Floats, below: Floats, counts: Floats, *, inside: float, step: float, limit: float) -> float:
-    outside = inside + step
-    while _likelihood_ratio(above - outside * below, counts) < limit:
-        inside, outside = outside, outside + step
-    for _ in range(50):
-        middle = (inside + outside) / 2
-        if _likelihood_ratio(above - middle * below, counts) < limit:
-            inside = middle
-        else:
-            outside = middle
-    return (inside + outside) / 2
+    def bound(step: float) -> float:
+        inside, outside = value, value + step
+        while beyond(outside) < 0:
+            inside, outside = outside, outside + step
+        return float(brentq(beyond, inside, outside, xtol=1e-9 * abs(step)))
+
+    return bound(-step), bound(step)
 
 
 def _likelihood_ratio(gap: Floats, counts: Floats) -> float:

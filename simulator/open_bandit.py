@@ -65,10 +65,15 @@ def pseudo_user(features: tuple[str, ...]) -> str:
     return hashlib.sha256(",".join(features).encode()).hexdigest()[:12]
 
 
+def rows_as_logged(wheel: Path, *, policy: str, campaign: str) -> list[dict[str, str]]:
+    """The log of one of TRAFFIC's policies on one of CAMPAIGNS, in its own columns."""
+    return _read(wheel, f"{policy}/{campaign}/{campaign}.csv")
+
+
 def _impressions(wheel: Path) -> Iterator[dict[str, Any]]:
     for policy in TRAFFIC:
         for campaign in CAMPAIGNS:
-            for number, row in enumerate(_read(wheel, f"{policy}/{campaign}/{campaign}.csv")):
+            for number, row in enumerate(rows_as_logged(wheel, policy=policy, campaign=campaign)):
                 served_at = datetime.fromisoformat(row["timestamp"])
                 features = tuple(_short(row[f"user_feature_{i}"]) for i in range(4))
                 yield {
