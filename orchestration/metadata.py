@@ -35,7 +35,6 @@ def of_candidate(candidate: Candidate) -> dict[str, Any]:
 def of_pair(pair: Pair) -> dict[str, Any]:
     notes = {action: one.note for action, one in pair.calibrator.actions.items() if one.note}
     return {
-        "method": pair.calibrator.method,
         "rows": pair.calibrated_on.rows,
         "calibration": dg.MetadataValue.json(pair.calibrator.to_json()),
         **({"thin_evidence": dg.MetadataValue.json(notes)} if notes else {}),

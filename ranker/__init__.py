@@ -4,9 +4,11 @@ Knows torch and pyarrow, and nothing of where the rows come from or where the mo
 """
 
 from ranker.bootstrap import Difference, bootstrap, paired_bootstrap
-from ranker.calibration import Calibration, Calibrator, calibrate, fit_calibration
+from ranker.calibration import Calibration, fit_calibration
+from ranker.calibrator import Calibrator, calibrate
 from ranker.evaluation import evaluate
 from ranker.examples import Examples
+from ranker.isotonic import IsotonicCalibration, fit_isotonic
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
@@ -22,6 +24,7 @@ __all__ = [
     "Feature",
     "FeatureSpec",
     "Fitted",
+    "IsotonicCalibration",
     "Label",
     "Progress",
     "Ranker",
@@ -34,6 +37,7 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_calibration",
+    "fit_isotonic",
     "head_names",
     "label_loss",
     "loss_curve",

@@ -1,24 +1,37 @@
 """Calibration: a monotone map from a model's log-odds to probabilities that held-out rows bear out.
 
 Platt (1999): logit = a · log(p / (1 − p)) + c. Beta (Kull et al. 2017): logit = a · log p − b · log(1 − p) + c.
-Both start at the identity (a = b = 1, c = 0) and move from it only as far as the rows are evidence.
+Pooled: beta, and an offset for each value of each segment column, δ ~ N(0, τ²) with a τ per column that the rows tell
+(empirical Bayes; Gelman and Hill 2006, ch. 14): a value with many rows gets its own offset, one with few next to none.
+All start at the identity (a = b = 1, c = 0) and move from it only as far as the rows are evidence.
+
+Shapes: B rows, P parameters.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from ranker.examples import Examples
+from ranker.examples import Codes
 from ranker.metrics import Floats
-from ranker.scoring import Scores
 
-Method = Literal["platt", "beta"]
+Method = Literal["platt", "beta", "pooled"]
+# The rows of parameters: of a dense array where there are a handful, of a sparse one with a column for each offset.
+Design: TypeAlias = Floats | sparse.csr_array
 
 # How far from the identity a calibration is believed to lie before any row is seen (standard deviations).
 SLOPE_SD = 0.3
 SHIFT_SD = 1.0
+# The same of offsets: as if each column had two more values, whose offsets are of this size.
+OFFSET_SD = 0.1
+VALUES_BEFORE = 2.0
+# Steps until no column's spread changes by more than this share.
+MAX_STEPS = 50
+STEADY = 0.02
 # A slope of 0 would forget the model's order; this is the least that a fit may reach.
 LEAST_SLOPE = 0.05
 # Below this share of the shift's prior spread explained by rows, the fit is called thin.
@@ -27,10 +40,11 @@ THIN = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The map of one action: logit = slope_p · log p − slope_q · log(1 − p) + shift.
+    """The map of one action: logit = slope_p · log p − slope_q · log(1 − p) + shift + Σ offsets of the row's values.
 
-    `rows` and `positives` it was fitted on; `shrinkage` in [0, 1] is the share of the prior's spread that is left
-    in the least certain parameter: near 0 the rows decide, near 1 it is the identity for want of evidence.
+    offsets: {column: {value: offset}}; a value that was not met has none. `rows` and `positives` it was fitted on;
+    `shrinkage` in [0, 1] is the share of the prior's spread that is left in the least certain of the first three
+    parameters: near 0 the rows decide, near 1 it is the identity for want of evidence.
     """
 
     slope_p: float
@@ -39,6 +53,7 @@ class Calibration:
     rows: int
     positives: int
     shrinkage: float
+    offsets: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def note(self) -> str:
@@ -47,26 +62,35 @@ class Calibration:
             return ""
         return f"held near the identity: {self.positives} positives in {self.rows} rows are thin evidence"
 
-    def apply(self, log_odds: Floats) -> Floats:
-        """Calibrated probabilities of bare log-odds. Monotone: the order of the rows stays."""
-        return 1 / (1 + np.exp(-(_basis(log_odds) @ np.array([self.slope_p, self.slope_q]) + self.shift)))
+    def apply(self, log_odds: Floats, *, groups: Mapping[str, Codes] | None = None) -> Floats:
+        """Calibrated probabilities of bare log-odds. Monotone: the order of rows with the same values stays.
+
+        Raises ValueError if a column with offsets is not among the `groups`.
+        """
+        logits = _basis(log_odds) @ np.array([self.slope_p, self.slope_q]) + self.shift
+        for column, offsets in self.offsets.items():
+            if groups is None or column not in groups:
+                raise ValueError(f"this calibration has offsets by {column!r}; give `groups` with that column")
+            codes = groups[column]
+            logits = logits + np.array([offsets.get(name, 0.0) for name in codes.names])[codes.codes]
+        return 1 / (1 + np.exp(-logits))
 
 
 IDENTITY = Calibration(slope_p=1.0, slope_q=1.0, shift=0.0, rows=0, positives=0, shrinkage=1.0)
 
 
-def _basis(log_odds: Floats) -> npt.NDArray[np.float64]:
-    """Columns log p and −log(1 − p), stable for any log-odds."""
-    return np.stack([-np.logaddexp(0, -log_odds), np.logaddexp(0, log_odds)], axis=1)
-
-
 def fit_calibration(
-    log_odds: Floats, labels: Floats, *, method: Method = "beta", weights: Floats | None = None
+    log_odds: Floats,
+    labels: Floats,
+    *,
+    method: Method = "beta",
+    weights: Floats | None = None,
+    groups: Mapping[str, Codes] | None = None,
 ) -> Calibration:
     """The most probable map given the rows, under a normal prior around the identity; Newton's method.
 
-    weights: rows of the full log that each row stands for. Works on few rows, or with one outcome only: the
-    prior then decides, and `shrinkage` and `note` say so.
+    weights: rows of the full log that each row stands for. groups: of `pooled`, the columns with offsets. Works on few
+    rows, or with one outcome only: the prior then decides, and `shrinkage` and `note` say so.
 
     >>> generator = np.random.default_rng(0); truth = generator.normal(-2, 1, 20_000)
     >>> labels = (generator.random(20_000) < 1 / (1 + np.exp(-truth))).astype(float)
@@ -74,40 +98,93 @@ def fit_calibration(
     >>> round(fitted.slope_p, 1), round(fitted.shift, 1)
     (1.0, -0.5)
     """
-    if method not in ("platt", "beta"):
-        raise ValueError(f"method is {method!r}; it must be 'platt' or 'beta'")
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}; it must be one of {get_args(Method)}")
     if len(log_odds) != len(labels) or not np.isfinite(log_odds).all():
         raise ValueError(f"{len(log_odds)} log-odds for {len(labels)} labels; as many finite ones were expected")
+    if (method == "pooled") != bool(groups):
+        raise ValueError(f"method {method!r} was given {len(groups or {})} groups; 'pooled' needs some, others none")
     basis = _basis(log_odds)
     slopes = basis.sum(axis=1, keepdims=True) if method == "platt" else basis
-    num_slopes = slopes.shape[1]
-    design = np.concatenate([slopes, np.ones((len(labels), 1))], axis=1)
     weights = np.ones(len(labels)) if weights is None else weights
-    identity = np.array([1.0] * num_slopes + [0.0])
-    precision = np.array([SLOPE_SD**-2] * num_slopes + [SHIFT_SD**-2])
+    num_slopes = slopes.shape[1]
+    common = np.concatenate([slopes, np.ones((len(labels), 1))], axis=1)
+    columns = groups or {}
+    sizes = [len(codes.names) for codes in columns.values()]
+    design: Design = (
+        sparse.hstack([common, *(_indicators(codes) for codes in columns.values())], format="csr")
+        if columns
+        else common
+    )
+    identity = np.array([1.0] * num_slopes + [0.0] * (1 + sum(sizes)))
+    of_common = np.array([SLOPE_SD**-2] * num_slopes + [SHIFT_SD**-2])
 
-    free = np.ones(num_slopes + 1, dtype=bool)
-    start = identity.copy()
-    while True:
-        parameters, information = _newton(design, labels, weights, start, identity, precision, free)
-        low = free[:-1] & (parameters[:-1] < LEAST_SLOPE)
-        if not low.any():
+    parameters, variance_S = identity, np.full(len(sizes), OFFSET_SD**2)
+    for _ in range(MAX_STEPS):
+        precision = np.r_[of_common, np.repeat(1 / variance_S, sizes)]
+        parameters, covariance = _most_probable(
+            design, labels, weights, parameters, identity, precision, num_slopes=num_slopes
+        )
+        # The expected square of a column's offsets, given the rows (EM).
+        squares = (parameters**2 + np.diag(covariance))[num_slopes + 1 :]
+        sums_S = np.array([part.sum() for part in np.split(squares, np.cumsum(sizes)[:-1])]) if sizes else np.zeros(0)
+        before_S, variance_S = variance_S, (sums_S + VALUES_BEFORE * OFFSET_SD**2) / (np.array(sizes) + VALUES_BEFORE)
+        if (np.abs(np.sqrt(variance_S / before_S) - 1) <= STEADY).all():
             break
-        start[:-1][low] = LEAST_SLOPE
-        free[:-1][low] = False
-    spread = np.sqrt(np.diag(np.linalg.inv(information)) * precision[free])
+    spread = np.sqrt(np.diag(covariance)[: num_slopes + 1] * of_common)
+    offsets = np.split(parameters[num_slopes + 1 :], np.cumsum(sizes)[:-1])
     return Calibration(
         slope_p=float(parameters[0]),
         slope_q=float(parameters[num_slopes - 1]),
-        shift=float(parameters[-1]),
+        shift=float(parameters[num_slopes]),
         rows=len(labels),
         positives=int(labels.sum()),
         shrinkage=float(min(1.0, spread.max())),
+        offsets={
+            name: dict(zip(codes.names, values.tolist(), strict=True))
+            for (name, codes), values in zip(columns.items(), offsets, strict=False)
+        },
     )
 
 
+def _basis(log_odds: Floats) -> npt.NDArray[np.float64]:
+    """Columns log p and −log(1 − p), stable for any log-odds."""
+    return np.stack([-np.logaddexp(0, -log_odds), np.logaddexp(0, log_odds)], axis=1)
+
+
+def _indicators(codes: Codes) -> sparse.csr_array:
+    """(B, values): 1 in the column of each row's value."""
+    num = len(codes.codes)
+    return sparse.csr_array((np.ones(num), codes.codes, np.arange(num + 1)), shape=(num, len(codes.names)))
+
+
+def _most_probable(
+    design: Design,
+    labels: Floats,
+    weights: Floats,
+    start: Floats,
+    identity: Floats,
+    precision: Floats,
+    *,
+    num_slopes: int,
+) -> tuple[Floats, Floats]:
+    """The optimum with no slope below LEAST_SLOPE, and the covariance around it (0 for a slope that is held there)."""
+    free = np.ones(len(start), dtype=bool)
+    start = start.copy()
+    while True:
+        parameters, information = _newton(design, labels, weights, start, identity, precision, free)
+        low = free[:num_slopes] & (parameters[:num_slopes] < LEAST_SLOPE)
+        if not low.any():
+            break
+        start[:num_slopes][low] = LEAST_SLOPE
+        free[:num_slopes][low] = False
+    covariance = np.zeros((len(start), len(start)))
+    covariance[np.ix_(free, free)] = np.linalg.inv(information)
+    return parameters, covariance
+
+
 def _newton(
-    design: Floats,
+    design: Design,
     labels: Floats,
     weights: Floats,
     start: Floats,
@@ -127,7 +204,7 @@ def _newton(
         p = 1 / (1 + np.exp(-(design @ parameters)))
         gradient = design.T @ (weights * (p - labels)) + precision * (parameters - identity)
         curvature = weights * p * (1 - p)
-        information = (design * curvature[:, None]).T @ design + np.diag(precision)
+        information = _gram(design, curvature) + np.diag(precision)
         information = information[np.ix_(free, free)]
         step = np.zeros_like(parameters)
         step[free] = np.linalg.solve(information, gradient[free])
@@ -140,43 +217,8 @@ def _newton(
             return parameters, information
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calibrator:
-    """A calibration per action; part of a release."""
-
-    method: Method
-    actions: dict[str, Calibration]
-
-    def apply(self, scores: Scores) -> dict[str, Floats]:
-        """Calibrated p(action) of every action. Raises ValueError for an action without a calibration."""
-        unknown = sorted(set(scores.actions) - set(self.actions))
-        if unknown:
-            raise ValueError(f"there is no calibration for {unknown}, only for {sorted(self.actions)}")
-        return {action: self.actions[action].apply(scores.log_odds(action)) for action in scores.actions}
-
-    def to_json(self) -> dict[str, Any]:
-        return {"method": self.method, "actions": {name: asdict(one) for name, one in self.actions.items()}}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Calibrator":
-        """Raises ValueError where keys are missing or unknown."""
-        try:
-            return cls(
-                method=content["method"],
-                actions={name: Calibration(**one) for name, one in content["actions"].items()},
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this is not a calibrator: {error}") from error
-
-
-def calibrate(scores: Scores, examples: Examples, *, method: Method = "beta") -> Calibrator:
-    """Fit each action on held-out examples, scored at the position shown, weighted by what each row stands for."""
-    return Calibrator(
-        method=method,
-        actions={
-            action: fit_calibration(
-                scores.log_odds(action), examples.label(action), method=method, weights=examples.weights
-            )
-            for action in scores.actions
-        },
-    )
+def _gram(design: Design, weights: Floats) -> Floats:
+    """Σ weight · row rowᵀ (P, P)."""
+    if isinstance(design, sparse.csr_array):
+        return (design.T @ sparse.diags_array(weights) @ design).toarray()
+    return (design * weights[:, None]).T @ design

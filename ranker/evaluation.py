@@ -18,6 +18,7 @@ from ranker.metrics import (
     pcoc_by_group,
     reliability,
 )
+from ranker.scoring import position_codes
 
 
 def evaluate(
@@ -67,8 +68,7 @@ def _action(
             seed=seed,
         )
         intervals = {name: [_number(end) for end in one.interval()] for name, one in samples.items()}
-    position = examples.position_B.numpy()
-    at = Codes(position, tuple(str(place) for place in range(int(position.max(initial=0)) + 1)))
+    at = position_codes(examples.position_B)
     return {
         "rows": len(labels),
         "positives": int(labels.sum()),

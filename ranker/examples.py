@@ -104,6 +104,10 @@ class Examples:
         return self.labels_BA[:, self.actions.index(action)].numpy().astype(np.float64)
 
     @property
+    def has_positions(self) -> bool:
+        return bool((self.position_B != NO_POSITION).any())
+
+    @property
     def weights(self) -> npt.NDArray[np.float64]:
         """Rows of the full log that each row stands for: 1 if acted, else 1 / negative_keep_probability."""
         return np.where(self.acted_B.numpy() > 0, 1.0, 1.0 / self.negative_keep_probability_B.numpy())

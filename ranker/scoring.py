@@ -1,6 +1,7 @@
 """Scores of examples: bare logits per head, and the probability of each action that they make together."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -21,12 +22,14 @@ class Scores:
     """Bare logits (B, H) in the order of `heads`, in the row order of the examples that were scored.
 
     Bare: no sampling offset, not calibrated. `heads` is ("acted",) for one action, otherwise ("acted",
-    "click|acted", …). These are the logits that a student distils from.
+    "click|acted", …). These are the logits that a student distils from. groups: what a calibration may go by, the
+    examples' segments and, where the data has positions, the `position` that they were scored at.
     """
 
     actions: tuple[str, ...]
     heads: tuple[str, ...]
     logits_BH: Tensor
+    groups: Mapping[str, Codes] = field(default_factory=dict)
 
     def log_odds(self, action: str) -> npt.NDArray[np.float64]:
         """Log-odds of p(action) = p(acted) · p(action | acted), float64; 'acted' is any action at all."""
@@ -75,7 +78,19 @@ def score(model: Ranker, examples: Examples, *, position: int | Literal["shown"]
             parts.append(features_BH + model.position_logits(surface_B[rows], position_B[rows]))
     model.train(was_training)
     logits_BH = torch.cat(parts) if parts else torch.zeros(0, len(model.heads))
-    return Scores(actions=model.actions, heads=model.heads, logits_BH=logits_BH)
+    return Scores(
+        actions=model.actions,
+        heads=model.heads,
+        logits_BH=logits_BH,
+        groups={**examples.segments, **({"position": position_codes(position_B)} if examples.has_positions else {})},
+    )
+
+
+def position_codes(position_B: Tensor) -> Codes:
+    """Positions by their number as a name; 0 is an unknown one."""
+    return Codes(
+        position_B.numpy(), tuple(str(place) for place in range(int(position_B.max()) + 1 if len(position_B) else 0))
+    )
 
 
 def surface_codes(surfaces: tuple[str, ...], column: Codes) -> Tensor:

@@ -1,12 +1,13 @@
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from ranker import Calibrator, Scores, fit_calibration
+from ranker import fit_calibration, fit_isotonic
 from ranker.calibration import Method
+from ranker.examples import Codes
 from ranker.metrics import auc, calibration_error, expected_calibration_error
 
 
@@ -70,14 +71,79 @@ def test_a_model_that_ranks_backwards_keeps_its_order() -> None:
     assert (np.diff(probabilities) > 0).all()
 
 
-def test_a_calibrator_survives_json_and_keeps_its_scores() -> None:
-    log_odds, labels, _ = planted(5_000, seed=6)
-    scores = Scores(actions=("click",), heads=("acted",), logits_BH=torch.from_numpy(log_odds)[:, None])
-    calibrator = Calibrator(method="beta", actions={"click": fit_calibration(log_odds, labels)})
-    again = Calibrator.from_json(json.loads(json.dumps(calibrator.to_json())))
-    assert again == calibrator
-    np.testing.assert_array_equal(again.apply(scores)["click"], calibrator.apply(scores)["click"])
-    with pytest.raises(ValueError, match="no calibration for"):
-        Calibrator(method="beta", actions={}).apply(scores)
-    with pytest.raises(ValueError, match="not a calibrator"):
-        Calibrator.from_json({"actions": {"click": {"slope": 1}}})
+def segmented(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Codes]]:
+    """Log-odds that are right but for 0.5 too low in b, 0.3 too high in c and nothing in the many small values."""
+    generator = np.random.default_rng(seed)
+    names = ("a", "b", "c", *(f"small {number}" for number in range(20)))
+    codes = generator.choice(len(names), rows, p=[0.4, 0.3, 0.2] + [0.1 / 20] * 20)
+    true = generator.normal(-2, 1, rows)
+    p = 1 / (1 + np.exp(-true))
+    wrong = np.array([0.0, -0.5, 0.3] + [0.0] * 20)[codes]
+    return true + wrong, (generator.random(rows) < p).astype(np.float64), p, {"place": Codes(codes, names)}
+
+
+def test_offsets_of_segments_are_found_as_far_as_rows_are_evidence() -> None:
+    log_odds, labels, _, groups = segmented(50_000, seed=0)
+    fitted = fit_calibration(log_odds, labels, method="pooled", groups=groups)
+    offsets = fitted.offsets["place"]
+    assert offsets["b"] - offsets["a"] == pytest.approx(0.5, abs=0.06)
+    assert offsets["c"] - offsets["a"] == pytest.approx(-0.3, abs=0.06)
+    small = np.array([offsets[name] for name in groups["place"].names[3:]]) - offsets["a"]
+    small_rows = [groups["place"].codes == code for code in range(3, 23)]
+    predicted = 1 / (1 + np.exp(-log_odds))
+    own = np.array([np.log(labels[rows].sum() / predicted[rows].sum()) for rows in small_rows])
+    assert np.abs(small).mean() < 0.75 * np.abs(own).mean()  # each alone would follow its own chance
+    log_odds, labels, truth, groups = segmented(50_000, seed=1)
+    beta = fit_calibration(log_odds, labels).apply(log_odds)
+    pooled = fitted.apply(log_odds, groups=groups)
+    assert np.abs(pooled - truth).mean() < 0.2 * np.abs(beta - truth).mean()
+
+
+def test_offsets_keep_the_order_within_a_segment_and_vanish_where_there_is_nothing_to_find() -> None:
+    log_odds, labels, truth, groups = segmented(20_000, seed=2)
+    fitted = fit_calibration(log_odds, labels, method="pooled", groups=groups)
+    within = groups["place"].codes == 1
+    pooled = fitted.apply(log_odds, groups=groups)
+    assert auc(labels[within], pooled[within]) == auc(labels[within], log_odds[within])
+    right = np.log(truth / (1 - truth))
+    nothing = fit_calibration(right, labels, method="pooled", groups=groups).offsets["place"]
+    assert np.abs(list(nothing.values())).max() < 0.1
+    unseen = {"place": Codes(np.zeros(1, dtype=np.int64), ("never met",))}
+    without = replace(fitted, offsets={})
+    assert fitted.apply(log_odds[:1], groups=unseen) == without.apply(log_odds[:1])
+
+
+def test_offsets_are_the_most_probable_ones() -> None:
+    """There the log likelihood's slope, Σ (y − p) over a value's rows, is that of the prior: offset / spread²."""
+    log_odds, labels, _, groups = segmented(5_000, seed=3)
+    fitted = fit_calibration(log_odds, labels, method="pooled", groups=groups)
+    left = np.bincount(groups["place"].codes, weights=labels - fitted.apply(log_odds, groups=groups))
+    offsets = np.array(list(fitted.offsets["place"].values()))
+    precision = left @ offsets / (offsets @ offsets)
+    np.testing.assert_allclose(left, precision * offsets, atol=1e-3)
+    assert 0.05 < precision**-0.5 < 0.5
+
+
+def test_isotonic_equals_scikit_learn() -> None:
+    log_odds, labels, _ = planted(5_000, seed=7)
+    weights = np.random.default_rng(0).uniform(0.5, 2, 5_000)
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(log_odds, labels, sample_weight=weights)
+    ours = fit_isotonic(log_odds, labels, weights=weights)
+    elsewhere = np.random.default_rng(1).normal(-4, 4, 2_000)
+    least = 0.5 / 5_001
+    expected = np.clip(theirs.predict(elsewhere), least, 1 - least)
+    np.testing.assert_allclose(ours.apply(elsewhere), expected, atol=2 * least)
+    assert (np.diff(ours.apply(np.sort(elsewhere))) >= 0).all()
+    assert "steps from" in ours.note
+
+
+def test_what_does_not_fit_the_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="'pooled' needs some"):
+        fit_calibration(np.zeros(2), np.array([0.0, 1.0]), method="pooled")
+    fitted = fit_calibration(
+        np.zeros(2), np.array([0.0, 1.0]), method="pooled", groups={"place": Codes(np.array([0, 1]), ("a", "b"))}
+    )
+    with pytest.raises(ValueError, match="offsets by 'place'"):
+        fitted.apply(np.zeros(2))
+    with pytest.raises(ValueError, match="0 of 2 labels are positive"):
+        fit_isotonic(np.zeros(2), np.zeros(2))
