@@ -92,20 +92,6 @@ def slate_weights(ranks_B: Codes, *, positions_B: Codes, propensity_B: Floats) -
     return weights_B
 
 
-def ranks_in_requests(scores_B: Floats, *, requests: Codes, ties: Codes) -> Codes:
-    """The place of each row within its request, from 1, by descending score; of equal scores the lower tie goes first.
-
-    >>> ranks_in_requests(np.array([0.1, 0.3, 0.3]), requests=np.array([0, 0, 0]), ties=np.array([0, 2, 1]))
-    array([3, 2, 1])
-    """
-    order = np.lexsort((ties, -scores_B, requests))
-    starts = np.flatnonzero(np.r_[True, np.diff(requests[order]) != 0]) if len(order) else order
-    lengths = np.diff(np.r_[starts, len(order)])
-    ranks_B = np.empty(len(order), dtype=np.int64)
-    ranks_B[order] = np.arange(len(order)) - np.repeat(starts, lengths) + 1
-    return ranks_B
-
-
 def ips(
     rewards_B: Floats,
     *,

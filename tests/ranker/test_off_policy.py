@@ -7,12 +7,12 @@ from ranker.off_policy import (
     doubly_robust,
     importance_weights,
     ips,
-    ranks_in_requests,
     ratio_interval,
     replay,
     slate_weights,
     snips,
 )
+from ranker.slates import ranks_in_requests
 
 NUM_ROWS, NUM_ACTIONS = 4000, 5
 
