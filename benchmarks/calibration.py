@@ -108,7 +108,7 @@ def one_world(seed: int, found: Found) -> None:
 def judge(method: str, after: Floats, before: Floats, judged: Examples, scores: Scores, found: Found) -> None:
     labels = judged.label(ACTION)
     error = calibration_error(labels, after)
-    found.add(method, "excess ECE / CTR", (error.ece - error.noise_floor) / labels.mean())
+    found.add(method, "excess ECE / CTR", (error.error - error.noise_floor) / labels.mean())
     found.add(method, "log loss", log_loss(labels, after))
     found.add(method, "AUC", auc(labels, after))
     for column, codes in scores.groups.items():

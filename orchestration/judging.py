@@ -61,7 +61,7 @@ def action_figures(
         auc=interval["auc"],
         normalised_entropy=interval["normalised_entropy"],
         pcoc=interval["pcoc"],
-        ece=error.ece,
+        ece=error.error,
         ece_noise_floor=error.noise_floor,
         segments={name: one for name, one in by_group.items() if not name.startswith("position=")},
         positions={name: one for name, one in by_group.items() if name.startswith("position=")},

@@ -65,6 +65,14 @@ def pcoc_statistic(labels: Floats, probabilities: Floats) -> Statistic:
     return pcoc_of
 
 
+def field_error_statistic(labels: Floats, probabilities: Floats, *, groups: Codes) -> Statistic:
+    """`metrics.field_error` as a function of row weights; with `metrics.equal_bins` of p as groups it is the ECE."""
+    gaps, num = labels - probabilities, int(groups.max(initial=0)) + 1
+    return lambda weights_B: float(
+        np.abs(np.bincount(groups, weights=weights_B * gaps, minlength=num)).sum() / weights_B.sum()
+    )
+
+
 def bootstrap(
     statistics: dict[str, Statistic],
     *,

@@ -1,16 +1,19 @@
 """The evaluation report: every figure of a ranker on later rows, as plain JSON data."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from ranker.bootstrap import auc_statistic, bootstrap, log_loss_statistic, pcoc_statistic
+from ranker.bootstrap import auc_statistic, bootstrap, field_error_statistic, log_loss_statistic, pcoc_statistic
 from ranker.examples import Codes, Examples
 from ranker.metrics import (
+    CalibrationError,
     Floats,
     auc,
-    calibration_error,
+    calibration_errors,
     churn,
+    equal_bins,
     gauc,
     log_loss,
     normalised_entropy,
@@ -19,6 +22,7 @@ from ranker.metrics import (
     reliability,
 )
 from ranker.scoring import position_codes
+from ranker.slates import hit_rate_at, ndcg_at, top_change_at
 
 
 def evaluate(
@@ -33,11 +37,13 @@ def evaluate(
 
     {"rows", "users", "actions": {action: {
         "rows", "positives", "rate", "auc", "log_loss", "normalised_entropy", "gauc", "pcoc",
-        "intervals": {"auc", "log_loss", "pcoc": [low, high]},   95 %, bootstrap by user
-        "ece": {"ece", "noise_floor", "noise_floor_95"}, "reliability": [{"predicted", "observed", "rows"}],
-        "segments": {segment: {value: group}}, "positions": {position: group}, "churn": against `before` }}}
-    with group = {"rows", "positives", "auc", "log_loss", "pcoc", "pcoc_standard_error"}. Figures that are
-    undefined (one outcome only, no rows) are None. Rows are weighted by what they stand for.
+        "intervals": {"auc", "log_loss", "pcoc", "ece": [low, high]},   95 %, bootstrap by user
+        "ece": error, "field_error": {segment: error}, "reliability": [{"predicted", "observed", "rows"}],
+        "ndcg_at_10", "hit_at_3": by request, "churn", "top_3_change": against `before`,
+        "segments": {segment: {value: group}}, "positions": {position: group} }}}
+    with error = {"error", "noise_floor", "noise_floor_95"} and group = {"rows", "positives", "auc", "log_loss", "pcoc",
+    "pcoc_standard_error"}. Figures that are undefined (one outcome only, no rows, requests that sampling left rows out
+    of) are None. Rows are weighted by what they stand for.
     pcoc_standard_error: √Σ w² p (1 − p) / Σ w y, the spread of a perfectly calibrated model.
     """
     report: dict[str, Any] = {"rows": len(examples), "users": len(np.unique(examples.user.codes)), "actions": {}}
@@ -53,7 +59,8 @@ def _action(
     action: str, p: Floats, examples: Examples, previous: Floats | None, repetitions: int, seed: int
 ) -> dict[str, Any]:
     labels, weights, users = examples.label(action), examples.weights, examples.user.codes
-    error = calibration_error(labels, p, weights=weights, seed=seed)
+    fields = {name: codes.codes for name, codes in examples.segments.items()}
+    errors = calibration_errors(labels, p, groups={"(ece)": equal_bins(p)} | fields, weights=weights, seed=seed)
     intervals: dict[str, Any] = {}
     if len(labels):
         samples = bootstrap(
@@ -61,6 +68,7 @@ def _action(
                 "auc": auc_statistic(labels, p),
                 "log_loss": log_loss_statistic(labels, p),
                 "pcoc": pcoc_statistic(labels, p),
+                "ece": field_error_statistic(labels, p, groups=equal_bins(p)),
             },
             users=users,
             weights=weights,
@@ -79,16 +87,33 @@ def _action(
         "gauc": _number(gauc(labels, p, users=users, weights=weights)),
         "pcoc": _number(pcoc(labels, p, weights=weights)),
         "intervals": intervals,
-        "ece": {
-            "ece": _number(error.ece),
-            "noise_floor": _number(error.noise_floor),
-            "noise_floor_95": _number(error.noise_floor_95),
-        },
+        "ece": _error(errors.pop("(ece)")),
+        "field_error": {name: _error(one) for name, one in errors.items()},
         "reliability": reliability(labels, p, weights=weights),
         "segments": {name: _groups(labels, p, weights, codes) for name, codes in examples.segments.items()},
         "positions": _groups(labels, p, weights, at),
+        **_by_request(labels, p, examples, previous),
         "churn": None if previous is None else _number(churn(previous, p)),
     }
+
+
+def _by_request(labels: Floats, p: Floats, examples: Examples, previous: Floats | None) -> dict[str, float | None]:
+    """What stands first in each request. Where rows were sampled away, nobody knows what stood there."""
+    if (examples.weights != 1).any():
+        return {"ndcg_at_10": None, "hit_at_3": None, "top_3_change": None}
+    requests = examples.request_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
+    ties = np.arange(len(p))
+    return {
+        "ndcg_at_10": _number(ndcg_at(10, labels, p, requests=requests)),
+        "hit_at_3": _number(hit_rate_at(3, labels, p, requests=requests)),
+        "top_3_change": None
+        if previous is None
+        else _number(top_change_at(3, previous, p, requests=requests, ties=ties)),
+    }
+
+
+def _error(found: CalibrationError) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in asdict(found).items()}
 
 
 def _groups(labels: Floats, p: Floats, weights: Floats, groups: Codes) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ Shapes: B examples, G groups (users or values of a segment). `weights` are the r
 stands for; 1 each where they are left out. Undefined cases give NaN, never an error: no rows, one outcome only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,9 +131,9 @@ def churn(before: Floats, after: Floats) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationError:
-    """ECE beside its noise floor: what a perfectly calibrated model would show on as many rows."""
+    """An error beside its noise floor: what a perfectly calibrated model would show on as many rows."""
 
-    ece: float
+    error: float
     noise_floor: float
     noise_floor_95: float
 
@@ -140,17 +141,59 @@ class CalibrationError:
 def expected_calibration_error(
     labels: Floats, probabilities: Floats, *, num_bins: int = 15, weights: Floats | None = None
 ) -> float:
-    """Σ_bins share · |mean y − mean p| over bins of equally many rows, sorted by p. NaN without rows.
+    """The field error of bins of equally many rows, sorted by p (ECE). NaN without rows.
 
     >>> float(round(expected_calibration_error(np.array([0.0, 1.0]), np.array([0.2, 0.6]), num_bins=2), 6))
     0.3
     """
+    return field_error(labels, probabilities, groups=equal_bins(probabilities, num_bins), weights=weights)
+
+
+def field_error(labels: Floats, probabilities: Floats, *, groups: Codes, weights: Floats | None = None) -> float:
+    """Σ_groups share · |mean y − mean p|: how wrong the level is, group by group (Pan et al. 2020, Field-ECE).
+
+    NaN without rows.
+
+    >>> float(round(field_error(np.array([0.0, 1.0]), np.array([0.2, 0.6]), groups=np.array([7, 7])), 6))
+    0.1
+    """
     if not len(labels):
         return float("nan")
     weights = _weights(labels, weights)
-    bins = _equal_bins(probabilities, num_bins)
-    gaps = np.abs(np.bincount(bins, weights=weights * (labels - probabilities)))
-    return float(gaps.sum() / weights.sum())
+    return float(np.abs(np.bincount(groups, weights=weights * (labels - probabilities))).sum() / weights.sum())
+
+
+def calibration_errors(
+    labels: Floats,
+    probabilities: Floats,
+    *,
+    groups: Mapping[str, Codes],
+    weights: Floats | None = None,
+    repetitions: int = 200,
+    seed: int = 0,
+) -> dict[str, CalibrationError]:
+    """The field error of each grouping, and the mean and 95 % quantile of the same of labels drawn from the
+    probabilities themselves.
+
+    An error below `noise_floor_95` is no evidence of miscalibration.
+    """
+    if not len(labels):
+        unknown = float("nan")
+        return dict.fromkeys(groups, CalibrationError(error=unknown, noise_floor=unknown, noise_floor_95=unknown))
+    generator = np.random.default_rng(seed)
+    simulated = np.empty((len(groups), repetitions))
+    for repetition in range(repetitions):
+        drawn = (generator.random(len(labels)) < probabilities).astype(np.float64)
+        for place, codes in enumerate(groups.values()):
+            simulated[place, repetition] = field_error(drawn, probabilities, groups=codes, weights=weights)
+    return {
+        name: CalibrationError(
+            error=field_error(labels, probabilities, groups=codes, weights=weights),
+            noise_floor=float(drawn.mean()),
+            noise_floor_95=float(np.quantile(drawn, 0.95)),
+        )
+        for (name, codes), drawn in zip(groups.items(), simulated, strict=True)
+    }
 
 
 def calibration_error(
@@ -162,25 +205,12 @@ def calibration_error(
     repetitions: int = 200,
     seed: int = 0,
 ) -> CalibrationError:
-    """ECE, and the mean and 95 % quantile of the ECE of labels drawn from the probabilities themselves.
-
-    An ECE below `noise_floor_95` is no evidence of miscalibration.
-    """
-    if not len(labels):
-        return CalibrationError(ece=float("nan"), noise_floor=float("nan"), noise_floor_95=float("nan"))
-    weights = _weights(labels, weights)
-    bins = _equal_bins(probabilities, num_bins)
-    generator = np.random.default_rng(seed)
-    simulated = np.empty(repetitions)
-    for repetition in range(repetitions):
-        drawn = generator.random(len(labels)) < probabilities
-        simulated[repetition] = np.abs(np.bincount(bins, weights=weights * (drawn - probabilities))).sum()
-    simulated /= weights.sum()
-    return CalibrationError(
-        ece=expected_calibration_error(labels, probabilities, num_bins=num_bins, weights=weights),
-        noise_floor=float(simulated.mean()),
-        noise_floor_95=float(np.quantile(simulated, 0.95)),
+    """The ECE beside its noise floor, see `calibration_errors`."""
+    groups = {"ece": equal_bins(probabilities, num_bins)}
+    found = calibration_errors(
+        labels, probabilities, groups=groups, weights=weights, repetitions=repetitions, seed=seed
     )
+    return found["ece"]
 
 
 def reliability(
@@ -190,7 +220,7 @@ def reliability(
     if not len(labels):
         return []
     weights = _weights(labels, weights)
-    bins = _equal_bins(probabilities, num_bins)
+    bins = equal_bins(probabilities, num_bins)
     mass = np.bincount(bins, weights=weights)
     predicted = np.bincount(bins, weights=weights * probabilities) / mass
     observed = np.bincount(bins, weights=weights * labels) / mass
@@ -201,7 +231,7 @@ def reliability(
     ]
 
 
-def _equal_bins(probabilities: Floats, num_bins: int) -> Codes:
+def equal_bins(probabilities: Floats, num_bins: int = 15) -> Codes:
     """Bin of each row by the rank of its probability; no more bins than rows, none empty."""
     if num_bins < 1:
         raise ValueError(f"num_bins is {num_bins}; it must be at least 1")

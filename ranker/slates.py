@@ -100,5 +100,5 @@ def _runs(scores: Floats, requests: Codes) -> tuple[Codes, Codes, Codes, Codes]:
     return order, first_T, np.diff(np.r_[first_T, len(order)]), first_T - first_of_request
 
 
-def _log_choose(n: Floats, k: Floats) -> Floats:
+def _log_choose(n: Floats | Codes, k: Codes) -> Floats:
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(np.maximum(n - k, 0) + 1)

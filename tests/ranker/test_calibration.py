@@ -27,7 +27,7 @@ def test_planted_miscalibration_is_undone_on_other_rows(method: Method) -> None:
     before, after = 1 / (1 + np.exp(-log_odds)), fitted.apply(log_odds)
     assert expected_calibration_error(labels, before) > 0.05
     error = calibration_error(labels, after)
-    assert error.ece < error.noise_floor_95
+    assert error.error < error.noise_floor_95
     assert np.abs(after - truth).mean() < 0.01
     assert auc(labels, after) == pytest.approx(auc(labels, before), abs=1e-12)
     assert fitted.note == ""

@@ -22,8 +22,12 @@ def test_the_report_of_true_probabilities_is_calibrated_and_plain_json(spec: Fea
     assert click["auc"] == pytest.approx(roc_auc_score(examples.label("click"), planted.click))
     assert click["intervals"]["auc"][0] < click["auc"] < click["intervals"]["auc"][1]
     assert click["intervals"]["pcoc"][0] < 1 < click["intervals"]["pcoc"][1]
-    assert click["ece"]["ece"] < click["ece"]["noise_floor_95"] * 1.5
-    assert click["churn"] == 0
+    assert click["ece"]["error"] < click["ece"]["noise_floor_95"] * 1.5
+    assert click["intervals"]["ece"][0] < click["intervals"]["ece"][1]
+    assert click["field_error"]["user_segment"]["error"] < click["field_error"]["user_segment"]["noise_floor_95"] * 1.5
+    assert 0 < click["hit_at_3"] < 1
+    assert 0 < click["ndcg_at_10"] < 1
+    assert click["churn"] == click["top_3_change"] == 0
     assert sum(bin_["rows"] for bin_ in click["reliability"]) == 20_000
     assert set(click["positions"]) == {"1", "2", "3", "4", "5", "6"}
     for group in (*click["segments"]["user_segment"].values(), *click["positions"].values()):

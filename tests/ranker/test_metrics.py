@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from ranker.bootstrap import field_error_statistic
 from ranker.metrics import (
     auc,
     calibration_error,
     churn,
     expected_calibration_error,
+    field_error,
     gauc,
     log_loss,
     normalised_entropy,
@@ -57,6 +59,15 @@ def test_pcoc_by_group_worked_by_hand() -> None:
     assert pcoc(labels, p) == pytest.approx(2.1 / 3)
 
 
+def test_field_error_worked_by_hand() -> None:
+    labels, p = np.array([1.0, 0.0, 1.0, 1.0, 0.0]), np.array([0.5, 0.1, 0.4, 0.8, 0.3])
+    groups, weights = np.array([0, 0, 1, 1, 2]), np.array([1.0, 2.0, 1.0, 1.0, 1.0])
+    assert field_error(labels, p, groups=groups) == pytest.approx((0.4 + 0.8 + 0.3) / 5)
+    assert field_error(labels, p, groups=groups, weights=weights) == pytest.approx((0.3 + 0.8 + 0.3) / 6)
+    statistic = field_error_statistic(labels, p, groups=groups)
+    assert statistic(weights) == field_error(labels, p, groups=groups, weights=weights)
+
+
 def test_weights_undo_sampling() -> None:
     keep = np.where(Y > 0, True, GENERATOR.random(4000) < 0.2)
     weights = np.where(Y > 0, 1.0, 5.0)[keep]
@@ -77,11 +88,11 @@ def test_a_true_model_lies_at_the_noise_floor_and_a_false_one_above() -> None:
     for _ in range(20):
         labels = (generator.random(len(p)) < p).astype(np.float64)
         error = calibration_error(labels, p, repetitions=40)
-        eces.append(error.ece)
+        eces.append(error.error)
         floors.append(error.noise_floor)
     assert np.mean(eces) == pytest.approx(np.mean(floors), rel=0.15)
     false = calibration_error(labels, p * 1.2, repetitions=40)
-    assert false.ece > 2 * false.noise_floor_95
+    assert false.error > 2 * false.noise_floor_95
 
 
 def test_calibration_error_worked_by_hand() -> None:
