@@ -17,7 +17,7 @@ import pyarrow as pa
 from benchmarks._figures import Figure, report
 from benchmarks._simulated import SPEC, Totals, first_days, simulated_examples
 from lakehouse.dataset import ACTIONS
-from ranker import Calibrator, Examples, RankerConfig, Scores, TrainingConfig, calibrate, fit, score
+from ranker import Calibrator, Examples, Scores, TrainingConfig, calibrate, fit, score
 from ranker.calibrator import AnyMethod
 from ranker.metrics import Floats, auc, calibration_error, log_loss, pcoc, pcoc_by_group
 from simulator.world import World
@@ -72,7 +72,7 @@ def one_world(seed: int, found: Found) -> None:
     fits_B = np.random.default_rng(seed).random(request_B.max() + 1)[request_B] < 0.5
     fit_rows, judge_rows = np.flatnonzero(~in_first_week_B & fits_B), np.flatnonzero(~in_first_week_B & ~fits_B)
     train = examples[in_first_week_B]
-    model = fit(train, spec=SPEC, config=RankerConfig(), seed=seed, training=TRAINING).model
+    model = fit(train, spec=SPEC, seed=seed, training=TRAINING).model
     judged, scores = examples[judge_rows], score(model, examples[judge_rows], position="shown")
 
     def fitted(rows: Rows, method: AnyMethod | None = None) -> Calibrator:

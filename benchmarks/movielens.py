@@ -24,7 +24,7 @@ from lakehouse.features import feature_spec
 from lakehouse.home import PROJECT, Home
 from lakehouse.server import environment, stop
 from lakehouse.versions import pin, read
-from ranker import Examples, FeatureSpec, RankerConfig, fit, paired_bootstrap, score
+from ranker import Examples, FeatureSpec, fit, paired_bootstrap, score
 from ranker.metrics import Floats, auc, log_loss
 
 ACTIONS = ("click",)
@@ -124,7 +124,7 @@ def ours_on(
     runs, seconds = [], []
     for seed in range(num_seeds):
         started = time.perf_counter()
-        fitted = fit(earlier, spec=spec, config=RankerConfig(), seed=seed)
+        fitted = fit(earlier, spec=spec, seed=seed)
         seconds.append(time.perf_counter() - started)
         runs.append(score(fitted.model, later, position="shown").probability("click"))
         print(f"ours on {len(spec.features)} features, seed {seed}: {seconds[-1]:.1f} s", flush=True)

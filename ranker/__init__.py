@@ -14,7 +14,7 @@ from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
 from ranker.scoring import Scores, score
 from ranker.spec import Feature, FeatureSpec, Label
-from ranker.training import Fitted, Progress, TrainingConfig, fit
+from ranker.training import Fitted, Progress, TrainingConfig, distill, fit
 
 __all__ = [
     "Calibration",
@@ -33,6 +33,7 @@ __all__ = [
     "TrainingConfig",
     "bootstrap",
     "calibrate",
+    "distill",
     "distillation_loss",
     "evaluate",
     "fit",

@@ -95,6 +95,16 @@ class Examples:
             segments={name: codes[rows] for name, codes in self.segments.items()},
         )
 
+    def split(self, *shares: float) -> tuple["Examples", ...]:
+        """Consecutive parts in row order that end at these shares of the rows, and the rest.
+
+        Raises ValueError if the shares do not rise from 0 to 1.
+        """
+        if list(shares) != sorted(shares) or not all(0 <= share <= 1 for share in shares):
+            raise ValueError(f"shares are {shares}; they must rise within [0, 1]")
+        ends = [round(share * len(self)) for share in shares]
+        return tuple(self[rows] for rows in np.split(np.arange(len(self)), ends))
+
     def label(self, action: str) -> npt.NDArray[np.float64]:
         """The 0/1 outcomes of `action`, or of any action at all for 'acted'."""
         if action == "acted":
@@ -113,13 +123,16 @@ class Examples:
         return np.where(self.acted_B.numpy() > 0, 1.0, 1.0 / self.negative_keep_probability_B.numpy())
 
     @classmethod
-    def from_arrow(cls, table: pa.Table, *, spec: FeatureSpec, actions: tuple[str, ...] | list[str]) -> "Examples":
+    def from_arrow(
+        cls, table: pa.Table, *, spec: FeatureSpec, actions: tuple[str, ...] | list[str] | None = None
+    ) -> "Examples":
         """Read a table in its own row order.
 
-        `actions` are those that the data set knows, each with a label in the spec.
+        `actions` are those that the data set knows, each with a label in the spec; by default all of these.
         Raises ValueError if a column is missing, a label is not 0/1, an action was taken on a row that is not
         acted, a single action differs from acted, or a keep probability lies outside (0, 1].
         """
+        actions = spec.actions if actions is None else tuple(actions)
         if not actions:
             raise ValueError("actions is empty; name at least one that the data set knows")
         wanted = set(spec.columns()) - {spec.negative_keep_probability}
@@ -129,16 +142,19 @@ class Examples:
         rows = table.num_rows
         keep = spec.negative_keep_probability
         sampled = keep is not None and keep in table.column_names
+        labels_BA = _stack([_zero_or_one(table[spec.label_of(a)], spec.label_of(a)) for a in actions], rows).float()
         examples = cls(
-            actions=tuple(actions),
+            actions=actions,
             categorical_BC=_stack(
                 [buckets(table[f.name], feature=f.name, cardinality=f.cardinality) for f in spec.categorical], rows
             ),
             numeric_BN=_stack([_numeric(table[f.name], f.name) for f in spec.numeric], rows).float().nan_to_num(0.0),
             missing_BN=_stack([np.isnan(_numeric(table[f.name], f.name)) for f in spec.numeric], rows).bool(),
             sequences=tuple(_sequence(table[f.name], f) for f in spec.sequences),
-            labels_BA=_stack([_zero_or_one(table[spec.label_of(a)], spec.label_of(a)) for a in actions], rows).float(),
-            acted_B=torch.from_numpy(_zero_or_one(table[spec.acted], spec.acted)).float(),
+            labels_BA=labels_BA,
+            acted_B=torch.from_numpy(_zero_or_one(table[spec.acted], spec.acted)).float()
+            if spec.acted
+            else labels_BA.sum(1).clamp(max=1),
             position_B=torch.from_numpy(_positions(table, spec)),
             negative_keep_probability_B=torch.from_numpy(
                 _numeric(table[keep], str(keep)) if sampled else np.ones(rows)

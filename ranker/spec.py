@@ -1,12 +1,23 @@
 """The feature spec: which columns a ranker reads, and as what. JSON in, checked, JSON out."""
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+import pyarrow as pa
+
 Kind = Literal["numeric", "categorical", "sequence"]
-_ID_ROLES = ("event", "request", "user", "item", "time", "acted")
-_OPTIONAL_ROLES = ("position", "surface", "negative_keep_probability")
+_ID_ROLES = ("event", "request", "user", "item", "time")
+_OPTIONAL_ROLES = ("acted", "position", "surface", "negative_keep_probability")
+# Columns of a plain table that are not named as their role.
+_ROLE_COLUMNS = {
+    "event": "event_id",
+    "request": "request_id",
+    "user": "user_id",
+    "item": "item_id",
+    "time": "served_at",
+}
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -46,8 +57,9 @@ class Label:
 class FeatureSpec:
     """The columns of an examples table by role.
 
-    `position`, `surface` and `negative_keep_probability` are None where the table has no such column: then no
-    position logit is learnt, all rows share one surface, and every row counts as unsampled.
+    `acted`, `position`, `surface` and `negative_keep_probability` are None where the table has no such column: then a
+    row is acted if it has any of the labels, no position logit is learnt, all rows share one surface, and every row
+    counts as unsampled.
     """
 
     relation: str
@@ -56,10 +68,10 @@ class FeatureSpec:
     user: str
     item: str
     time: str
-    acted: str
     labels: tuple[Label, ...]
     features: tuple[Feature, ...]
     segments: tuple[str, ...] = ()
+    acted: str | None = None
     position: str | None = None
     surface: str | None = None
     negative_keep_probability: str | None = None
@@ -83,7 +95,7 @@ class FeatureSpec:
         for action in (label.action for label in self.labels):
             if not _PLAIN_NAME.fullmatch(action):
                 raise ValueError(f"action {action!r} must be letters, digits and underscores")
-        leaks = {self.acted, *(label.name for label in self.labels)} & {feature.name for feature in self.features}
+        leaks = {feature.name for feature in self.features} & {self.acted, *(label.name for label in self.labels)}
         if leaks:
             raise ValueError(f"{sorted(leaks)} are labels and features at once: the outcome would predict itself")
 
@@ -115,6 +127,62 @@ class FeatureSpec:
         ids = [getattr(self, role) for role in (*_ID_ROLES, *_OPTIONAL_ROLES)]
         names = [*ids, *(label.name for label in self.labels), *self.segments, *(f.name for f in self.features)]
         return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    @classmethod
+    def from_schema(
+        cls,
+        schema: pa.Schema,
+        *,
+        labels: Mapping[str, str],
+        categorical: Collection[str] = (),
+        ignore: Collection[str] = (),
+        segments: Sequence[str] = (),
+        cardinality: int = 16384,
+        max_length: int = 20,
+    ) -> "FeatureSpec":
+        """The spec of a plain table whose roles stand in its column names: event_id, request_id, user_id, item_id and
+        served_at, and where they are there acted, position, surface and negative_keep_probability.
+
+        labels: {column: action}. Every other column is a feature by its type: text is categorical, a number is numeric
+        (one named in `categorical` is not), a list is a sequence. User and item ids and the surface are features too.
+
+        Raises ValueError for a role that is missing, and for a column that can be no feature and is not in `ignore`.
+
+        >>> schema = pa.schema([("event_id", "string"), ("request_id", "string"), ("user_id", "string"),
+        ...     ("item_id", "string"), ("served_at", pa.timestamp("us", "UTC")), ("clicked", "int8"), ("age", "float")])
+        >>> spec = FeatureSpec.from_schema(schema, labels={"clicked": "click"})
+        >>> [(feature.name, feature.kind) for feature in spec.features]
+        [('user_id', 'categorical'), ('item_id', 'categorical'), ('age', 'numeric')]
+        """
+        roles = {role: _ROLE_COLUMNS.get(role, role) for role in (*_ID_ROLES, *_OPTIONAL_ROLES)}
+        wanted = [*(roles[role] for role in _ID_ROLES), *labels, *categorical, *ignore, *segments]
+        missing = sorted(set(wanted) - set(schema.names))
+        if missing:
+            raise ValueError(f"the table lacks {missing}; it has {schema.names}")
+        found = {role: column for role, column in roles.items() if column in schema.names}
+        no_features = {*found.values(), *labels, *ignore} - {roles["user"], roles["item"], roles["surface"]}
+        features, odd = [], []
+        for column in schema:
+            if column.name in no_features:
+                continue
+            if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+                sequence = Feature(name=column.name, kind="sequence", cardinality=cardinality, max_length=max_length)
+                features.append(sequence)
+            elif column.name in categorical or _is_text(column.type):
+                features.append(Feature(name=column.name, kind="categorical", cardinality=cardinality))
+            elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+                features.append(Feature(name=column.name, kind="numeric"))
+            else:
+                odd.append(f"{column.name} ({column.type})")
+        if odd:
+            raise ValueError(f"{', '.join(odd)} can be no feature; turn them into numbers or text, or `ignore` them")
+        return cls(
+            relation="a plain table",
+            labels=tuple(Label(name=column, action=action) for column, action in labels.items()),
+            features=tuple(features),
+            segments=tuple(segments),
+            **found,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON data; `from_json` of it gives an equal spec."""
@@ -151,6 +219,11 @@ class FeatureSpec:
         parts["features"] = tuple(_part(Feature, feature) for feature in content["features"])
         parts["segments"] = tuple(content.get("segments", ()))
         return cls(**parts)
+
+
+def _is_text(type: pa.DataType) -> bool:
+    words = type.value_type if pa.types.is_dictionary(type) else type
+    return pa.types.is_string(words) or pa.types.is_large_string(words) or pa.types.is_boolean(words)
 
 
 def _part(kind: type[Any], content: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ranker.artifact import spec_differences
 from ranker.batches import content_order, shuffled_batches
 from ranker.encoding import quantile_edges
 from ranker.examples import Examples
@@ -76,8 +77,8 @@ def fit(
     examples: Examples,
     *,
     spec: FeatureSpec,
-    config: RankerConfig,
     seed: int,
+    config: RankerConfig | None = None,
     training: TrainingConfig | None = None,
     teacher_logits_BH: Tensor | None = None,
     alpha: float = 0.5,
@@ -94,7 +95,7 @@ def fit(
 
     Raises ValueError without examples, without an acted row, or where the arguments do not fit each other.
     """
-    training = training or TrainingConfig()
+    config, training = config or RankerConfig(), training or TrainingConfig()
     num_acted = int(examples.acted_B.sum())
     if not 0 < num_acted < len(examples):
         raise ValueError(f"{num_acted} of {len(examples)} examples are acted; training needs both outcomes")
@@ -114,6 +115,43 @@ def fit(
                 )
             teacher_logits_BH = teacher_logits_BH[torch.from_numpy(order)].float()
         return _train(model, examples, training, seed, teacher_logits_BH, alpha, validation, on_progress)
+
+
+def distill(
+    examples: Examples,
+    *,
+    teacher: Ranker,
+    spec: FeatureSpec,
+    seed: int,
+    config: RankerConfig | None = None,
+    training: TrainingConfig | None = None,
+    alpha: float = 0.5,
+    initial: Ranker | None = None,
+    validation: Examples | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """`fit` with what `teacher` says of the same examples at the position shown, which is the rest of the loss.
+
+    Raises ValueError as `fit` does, and for a teacher that reads other features: read its examples by its own spec,
+    score them, and give `fit` the logits.
+    """
+    if teacher.spec.features != spec.features:
+        raise ValueError(
+            f"the teacher reads other features ({spec_differences(teacher.spec, spec)}): read the examples by its own "
+            "spec, `score` them at the position shown, and give `fit` the logits"
+        )
+    return fit(
+        examples,
+        spec=spec,
+        seed=seed,
+        config=config,
+        training=training,
+        teacher_logits_BH=score(teacher, examples, position="shown").logits_BH,
+        alpha=alpha,
+        initial=initial,
+        validation=validation,
+        on_progress=on_progress,
+    )
 
 
 def _new(examples: Examples, spec: FeatureSpec, config: RankerConfig) -> Ranker:

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ranker import Examples, Feature, FeatureSpec, Ranker, RankerConfig, TrainingConfig, fit, score
+from ranker import Examples, Feature, FeatureSpec, Ranker, TrainingConfig, fit, score
 
 ACTIONS = ("click", "save")
 
@@ -11,7 +11,7 @@ ACTIONS = ("click", "save")
 @pytest.fixture
 def trained(spec: FeatureSpec, world: Callable) -> tuple[Ranker, Examples]:
     examples = Examples.from_arrow(world(1000, seed=0, position_effect=-1.0).table, spec=spec, actions=ACTIONS)
-    fitted = fit(examples, spec=spec, config=RankerConfig(), seed=0, training=TrainingConfig(epochs=1, batch_size=256))
+    fitted = fit(examples, spec=spec, seed=0, training=TrainingConfig(epochs=1, batch_size=256))
     return fitted.model, examples
 
 

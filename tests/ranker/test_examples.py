@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -90,3 +91,19 @@ def test_every_row_comes_once_per_epoch_in_another_order() -> None:
 def test_an_event_that_occurs_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="1 event ids occur more than once"):
         content_order(pa.array(["a", "a", "b"]))
+
+
+def test_without_a_column_for_it_a_row_with_any_label_is_acted(spec: FeatureSpec, world: Callable) -> None:
+    table = world(500, seed=0).table
+    examples = Examples.from_arrow(table.drop(["acted"]), spec=replace(spec, acted=None))
+    any_label = np.maximum(table["clicked"].to_numpy(), table["saved"].to_numpy())
+    np.testing.assert_array_equal(examples.acted_B.numpy(), any_label)
+
+
+def test_parts_follow_each_other_in_the_table_s_order(spec: FeatureSpec, world: Callable) -> None:
+    examples = Examples.from_arrow(world(500, seed=0).table, spec=spec)
+    parts = examples.split(0.7, 0.8)
+    assert [len(part) for part in parts] == [350, 50, 100]
+    assert [id for part in parts for id in part.event_ids.to_pylist()] == examples.event_ids.to_pylist()
+    with pytest.raises(ValueError, match="must rise within"):
+        examples.split(0.8, 0.7)

@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from ranker import Examples, FeatureSpec, Progress, RankerConfig, TrainingConfig, fit, score
+from ranker import Examples, FeatureSpec, Progress, RankerConfig, TrainingConfig, distill, fit, score
 from ranker.metrics import auc, pcoc, pcoc_by_group
 
 ACTIONS = ("click", "save")
@@ -168,7 +169,7 @@ def test_warm_start_begins_where_the_last_model_ended(spec: FeatureSpec, world: 
     before, after = (score(model, examples, position="shown").logits_BH for model in (first, second))
     torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="another config"):
-        fit(examples, spec=spec, config=RankerConfig(), seed=0, initial=first)
+        fit(examples, spec=spec, seed=0, initial=first)
 
 
 def test_values_never_trained_on_count_as_missing(spec: FeatureSpec, world: Callable) -> None:
@@ -209,3 +210,17 @@ def test_what_cannot_train_is_refused(spec: FeatureSpec, world: Callable) -> Non
         fit(examples[acted], spec=spec, config=SMALL, seed=0)
     with pytest.raises(ValueError, match="teacher_logits_BH has shape"):
         fit(examples, spec=spec, config=SMALL, seed=0, teacher_logits_BH=torch.zeros(200, 1))
+
+
+def test_distilling_is_fitting_with_the_teacher_s_logits(spec: FeatureSpec, world: Callable) -> None:
+    examples = Examples.from_arrow(world(1_000, seed=0, position_effect=-0.8).table, spec=spec)
+    short = TrainingConfig(epochs=1)
+    teacher = fit(examples, spec=spec, seed=0, training=short).model
+    logits_BH = score(teacher, examples, position="shown").logits_BH
+    one = distill(examples, teacher=teacher, spec=spec, seed=1, training=short, alpha=0.7).model
+    other = fit(examples, spec=spec, seed=1, training=short, teacher_logits_BH=logits_BH, alpha=0.7).model
+    for name, weights in one.state_dict().items():
+        assert torch.equal(weights, other.state_dict()[name])
+    fewer = replace(spec, features=spec.features[:2])
+    with pytest.raises(ValueError, match=r"reads other features .*\['affinity', 'categories'\]"):
+        distill(examples, teacher=teacher, spec=fewer, seed=1)
