@@ -14,6 +14,7 @@ from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
 from ranker.scoring import Scores, score
 from ranker.spec import Feature, FeatureSpec, Label
+from ranker.streamed_bootstrap import StreamedComparison
 from ranker.training import Fitted, Progress, TrainingConfig, distill, fit
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Ranker",
     "RankerConfig",
     "Scores",
+    "StreamedComparison",
     "TrainingConfig",
     "bootstrap",
     "calibrate",

@@ -23,17 +23,24 @@ def buckets(values: pa.Array | pa.ChunkedArray, *, feature: str, cardinality: in
     """
     if cardinality < 1:
         raise ValueError(f"cardinality of {feature!r} is {cardinality}; it must be at least 1")
+    words, codes = _words(values)
+    known = np.array([1 + _hash(word, feature) % cardinality if word else MISSING for word in words], dtype=np.int64)
+    return np.r_[MISSING, known][codes + 1]
+
+
+def hashes(values: pa.Array | pa.ChunkedArray, *, salt: str) -> npt.NDArray[np.uint64]:
+    """blake2b(salt ‖ 0 ‖ text of the value) of each value, its first 64 bits; null gets 0."""
+    words, codes = _words(values)
+    return np.array([0, *(_hash(word, salt) for word in words)], dtype=np.uint64)[codes + 1]
+
+
+def _words(values: pa.Array | pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The distinct texts of the values, and the place of each row's among them; −1 for null."""
     text = values if pa.types.is_dictionary(values.type) else pc.cast(values, pa.large_string())
     encoded = (text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text).dictionary_encode()
     words = pc.fill_null(pc.cast(encoded.dictionary, pa.large_string()), "").to_pylist()
-    distinct = np.array([MISSING, *(_bucket(word, feature, cardinality) for word in words)], dtype=np.int64)
-    # Nulls have no code; −1 + 1 points them at the reserved first entry.
-    codes = pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1).to_numpy(zero_copy_only=False)
-    return distinct[codes + 1]
+    return words, pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1).to_numpy(zero_copy_only=False)
 
 
-def _bucket(value: str, feature: str, cardinality: int) -> int:
-    if value == "":
-        return MISSING
-    digest = blake2b(f"{feature}\0{value}".encode(), digest_size=8).digest()
-    return 1 + int.from_bytes(digest, "little") % cardinality
+def _hash(word: str, salt: str) -> int:
+    return int.from_bytes(blake2b(f"{salt}\0{word}".encode(), digest_size=8).digest(), "little")
