@@ -51,7 +51,7 @@ def if_seen(world: World, at: Situation) -> dict[str, NDArray[np.float64]]:
     prime_age_N = np.exp(-(((users.age_U[at.user_N] - 38) / 12.0) ** 2))
 
     click_logit_N = (
-        -3.0
+        world.click_log_odds
         + users.inclination_U[at.user_N]
         + at.mood_N
         + items.quality_I[at.item_N]

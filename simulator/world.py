@@ -54,6 +54,8 @@ SURFACES = (
 )
 CANDIDATES = 20
 RANDOM_SHARE = 0.05
+# One exposure in eleven is clicked.
+CLICK_LOG_ODDS = -3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,10 @@ class Items:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A world drawn from a seed, for a number of weeks and about a number of exposures."""
+    """A world drawn from a seed, for a number of weeks and about a number of exposures.
+
+    `click_log_odds` is where the log-odds of a click begin, before anything of user, item or time is added.
+    """
 
     seed: int
     weeks: int
@@ -98,9 +103,10 @@ class World:
     users: Users
     items: Items
     trend_WC: NDArray[np.float64]
+    click_log_odds: float
 
     @classmethod
-    def draw(cls, *, exposures: int, weeks: int, seed: int) -> "World":
+    def draw(cls, *, exposures: int, weeks: int, seed: int, click_log_odds: float = CLICK_LOG_ODDS) -> "World":
         """Raises ValueError if there is no week, too little traffic for one, or a negative seed."""
         if weeks < 1:
             raise ValueError(f"weeks is {weeks}; it must be at least 1")
@@ -116,6 +122,7 @@ class World:
             users=_draw_users(max(300, exposures // 60), weeks=weeks, seed=seed),
             items=_draw_items(max(240, round(1.5 * exposures**0.5)), weeks=weeks, seed=seed),
             trend_WC=steps_WC.cumsum(axis=0),
+            click_log_odds=click_log_odds,
         )
 
     def tastes(self, week: int, users: NDArray[np.int64]) -> NDArray[np.float64]:
