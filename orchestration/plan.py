@@ -1,5 +1,6 @@
 """The plan of one student: pinned tables, teacher, seed; and the rows that each of its windows holds."""
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -8,6 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from lakehouse.dataset import Dataset
+from lakehouse.features import feature_spec
+from lakehouse.home import Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampling import read_sample
 from lakehouse.versions import Pin, content_hash, read
@@ -42,6 +45,21 @@ class Plan:
     @property
     def windows(self) -> Windows:
         return windows(self.partition, self.dataset)
+
+
+def without_teacher(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: Home) -> Plan:
+    """The plan of a week by what landed and by the models as they were built last."""
+    manifest = json.loads((home.dbt / "prod" / "manifest.json").read_text())
+    return Plan(
+        partition=partition,
+        dataset=Dataset.load(home.landing),
+        spec=FeatureSpec.from_json(feature_spec(manifest)),
+        recipe=recipe,
+        sampling=sampling,
+        examples=examples,
+        teacher=None,
+        teacher_scores=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,21 +10,18 @@ import torch
 from decisions.criterion import Criterion, Decision
 from decisions.data_checks import check_training_set
 from decisions.gate import gate
-from lakehouse.dataset import Dataset
-from lakehouse.features import feature_spec
 from lakehouse.home import PROJECT, Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
 from orchestration.calendar import midnight
 from orchestration.judging import action_figures, summary, training_figures
-from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, served, training_rows
+from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, served, training_rows, without_teacher
 from orchestration.progress import progress
 from orchestration.teaching import teacher_logits, write_teacher_scores
 from ranker import (
     Calibrator,
     Examples,
-    FeatureSpec,
     Fitted,
     Progress,
     Ranker,
@@ -81,17 +78,10 @@ def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: 
 
     Of a recipe that is not materialised, ops.sampled_rows shows from here on which rows it trains on.
     """
-    manifest = json.loads((home.dbt / "prod" / "manifest.json").read_text())
     registry = Registry(home.releases)
-    made = Plan(
-        partition=partition,
-        dataset=Dataset.load(home.landing),
-        spec=FeatureSpec.from_json(feature_spec(manifest)),
-        recipe=recipe,
-        sampling=sampling,
-        examples=examples,
+    made = replace(
+        without_teacher(partition, recipe=recipe, sampling=sampling, examples=examples, home=home),
         teacher=registry.teacher(before=partition),
-        teacher_scores=None,
     )
     if not recipe.materialised:
         progress(f"sampled rows: {recipe.name}")
