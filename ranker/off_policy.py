@@ -106,8 +106,8 @@ def ips(
     >>> ips(**log).value, snips(**log).value
     (0.5, 0.6666666666666666)
     """
-    decisions_B = _decisions(rewards_B, weights_B, is_decision_B)
-    return _estimate(weights_B * rewards_B, decisions_B, rewards_B, weights_B, decisions_B, users, level)
+    log = _Log.of(rewards_B, weights_B, users=users, is_decision_B=is_decision_B)
+    return _estimate(log, weights_B * rewards_B, log.decisions_B, level=level)
 
 
 def snips(
@@ -119,8 +119,8 @@ def snips(
     level: float = 0.95,
 ) -> Estimate:
     """Σ w r / Σ w (Swaminathan and Joachims 2015). Slightly biased, far steadier than `ips`."""
-    decisions_B = _decisions(rewards_B, weights_B, is_decision_B)
-    return _estimate(weights_B * rewards_B, weights_B, rewards_B, weights_B, decisions_B, users, level)
+    log = _Log.of(rewards_B, weights_B, users=users, is_decision_B=is_decision_B)
+    return _estimate(log, weights_B * rewards_B, weights_B, level=level)
 
 
 def doubly_robust(
@@ -144,9 +144,9 @@ def doubly_robust(
     ...               policy_estimates_B=estimates).value
     1.0
     """
-    decisions_B = _decisions(rewards_B, weights_B, is_decision_B)
+    log = _Log.of(rewards_B, weights_B, users=users, is_decision_B=is_decision_B)
     corrected_B = policy_estimates_B + weights_B * (rewards_B - logged_estimates_B)
-    return _estimate(corrected_B, decisions_B, rewards_B, weights_B, decisions_B, users, level)
+    return _estimate(log, corrected_B, log.decisions_B, level=level)
 
 
 def replay(rewards_B: Floats, *, agrees_B: Floats, users: Codes | None = None, level: float = 0.95) -> Estimate:
@@ -154,10 +154,9 @@ def replay(rewards_B: Floats, *, agrees_B: Floats, users: Codes | None = None, l
 
     agrees_B: 1 or 0. For uniformly random logging alone: there all rows that agree have one weight.
     """
-    everywhere_B = _decisions(rewards_B, agrees_B, None)
     agreeing = float(agrees_B.mean()) if len(agrees_B) else 0.0
-    weights_B = agrees_B / agreeing if agreeing > 0 else agrees_B
-    return _estimate(agrees_B * rewards_B, agrees_B, rewards_B, weights_B, everywhere_B, users, level)
+    log = _Log.of(rewards_B, agrees_B / agreeing if agreeing > 0 else agrees_B, users=users)
+    return _estimate(log, agrees_B * rewards_B, agrees_B, level=level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,22 +185,6 @@ def cross_fit(log_odds_B: Floats, rewards_B: Floats, *, users: Codes, num_folds:
     fold_B = (np.random.default_rng(seed).permutation(len(codes)) % num_folds)[user_B]
     calibrations = [fit_calibration(log_odds_B[fold_B != fold], rewards_B[fold_B != fold]) for fold in range(num_folds)]
     return CrossFit(fold_B=fold_B, calibrations=calibrations)
-
-
-def support(weights_B: Floats, *, rewards_B: Floats, decisions_B: Floats, users: Codes | None = None) -> Support:
-    """What the weights of a log say of how far it can be trusted, before any reward is looked at twice."""
-    total, squares, num = float(weights_B.sum()), float(weights_B @ weights_B), float(decisions_B.sum())
-    mean = total / num if num else float("nan")
-    gap_U = _by_user(weights_B - mean * decisions_B, users)
-    return Support(
-        rows=int(num),
-        effective_rows=total**2 / squares if squares else 0.0,
-        largest=float(weights_B.max(initial=0.0)),
-        largest_share=float(weights_B.max(initial=0.0)) / total if total else float("nan"),
-        mean=mean,
-        mean_standard_error=float(np.sqrt(gap_U @ gap_U)) / num if num else float("nan"),
-        rewarded=int(((weights_B > 0) & (rewards_B != 0)).sum()),
-    )
 
 
 def refusal(found: Support) -> str:
@@ -284,21 +267,58 @@ def _likelihood_ratio(gap: Floats, counts: Floats) -> float:
     return 2 * float(counts @ np.log1p(multiplier * gap))
 
 
-def _estimate(
-    above_B: Floats,
-    below_B: Floats,
-    rewards_B: Floats,
-    weights_B: Floats,
-    decisions_B: Floats,
-    users: Codes | None,
-    level: float,
-) -> Estimate:
+@dataclass(frozen=True, kw_only=True)
+class _Log:
+    """What every estimate needs of the rows: rewards, weights, 1 for each that is a decision, and whose it is."""
+
+    rewards_B: Floats
+    weights_B: Floats
+    decisions_B: Floats
+    user_B: Codes | None
+
+    @classmethod
+    def of(
+        cls, rewards_B: Floats, weights_B: Floats, *, users: Codes | None, is_decision_B: Floats | None = None
+    ) -> "_Log":
+        if len(rewards_B) != len(weights_B):
+            raise ValueError(f"{len(rewards_B)} rewards for {len(weights_B)} weights; every row needs both")
+        if (weights_B < 0).any():
+            raise ValueError(f"{int((weights_B < 0).sum())} weights are negative; a weight is a ratio of probabilities")
+        return cls(
+            rewards_B=rewards_B,
+            weights_B=weights_B,
+            decisions_B=np.ones(len(rewards_B)) if is_decision_B is None else is_decision_B,
+            user_B=None if users is None else np.unique(users, return_inverse=True)[1],
+        )
+
+    def by_user(self, values_B: Floats) -> Floats:
+        return values_B if self.user_B is None else np.bincount(self.user_B, weights=values_B).astype(np.float64)
+
+
+def _support(log: _Log) -> Support:
+    """What the weights say of how far the log can be trusted, before any reward is looked at twice."""
+    weights_B = log.weights_B
+    total, squares, num = float(weights_B.sum()), float(weights_B @ weights_B), float(log.decisions_B.sum())
+    mean = total / num if num else float("nan")
+    gap_U = log.by_user(weights_B - mean * log.decisions_B)
+    return Support(
+        rows=int(num),
+        effective_rows=total**2 / squares if squares else 0.0,
+        largest=float(weights_B.max(initial=0.0)),
+        largest_share=float(weights_B.max(initial=0.0)) / total if total else float("nan"),
+        mean=mean,
+        mean_standard_error=float(np.sqrt(gap_U @ gap_U)) / num if num else float("nan"),
+        rewarded=int(((weights_B > 0) & (log.rewards_B != 0)).sum()),
+    )
+
+
+def _estimate(log: _Log, above_B: Floats, below_B: Floats, *, level: float) -> Estimate:
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; the share of intervals that hold the truth must lie in (0, 1)")
-    if (weights_B < 0).any() or not np.isfinite(above_B).all():
-        raise ValueError("weights must not be negative, and rewards, weights and estimates must be finite")
-    found = support(weights_B, rewards_B=rewards_B, decisions_B=decisions_B, users=users)
-    above_U, below_U = _by_user(above_B, users), _by_user(below_B, users)
+    if not np.isfinite(above_B).all():
+        raise ValueError("rewards, weights and estimates must be finite")
+    found = _support(log)
+    above_U, below_U = log.by_user(above_B), log.by_user(below_B)
     total = float(below_U.sum())
     value = float(above_U.sum()) / total if total > 0 else float("nan")
     gap_U = above_U - value * below_U
@@ -313,17 +333,3 @@ def _estimate(
         support=found,
         refusal=reason,
     )
-
-
-def _decisions(rewards_B: Floats, weights_B: Floats, is_decision_B: Floats | None) -> Floats:
-    """1 for each row that is a decision, 0 for the others; all are where nothing is said."""
-    if len(rewards_B) != len(weights_B):
-        raise ValueError(f"{len(rewards_B)} rewards for {len(weights_B)} weights; every row needs both")
-    return np.ones(len(rewards_B)) if is_decision_B is None else is_decision_B
-
-
-def _by_user(values_B: Floats, users: Codes | None) -> Floats:
-    if users is None:
-        return values_B
-    _, user_B = np.unique(users, return_inverse=True)
-    return np.bincount(user_B, weights=values_B).astype(np.float64)
