@@ -23,7 +23,7 @@ class Scores:
 
     Bare: no sampling offset, not calibrated. `heads` is ("acted",) for one action, otherwise ("acted",
     "click|acted", …). These are the logits that a student distils from. groups: what a calibration may go by, the
-    examples' segments and, where the data has positions, the `position` that they were scored at.
+    examples' segments and the `position` that they were scored at, where that is known.
     """
 
     actions: tuple[str, ...]
@@ -62,6 +62,8 @@ def score(model: Ranker, examples: Examples, *, position: int | Literal["shown"]
         position_B = torch.full((len(examples),), position)
     else:
         raise ValueError(f"position is {position!r}; it must be 'shown' or an integer from 1")
+    # Rows to be ranked have not stood anywhere yet, and are all scored at the one position.
+    has_positions = position != "shown" or examples.has_positions
     surface_B = surface_codes(model.surfaces, examples.surface)
     was_training = model.training
     model.eval()
@@ -82,15 +84,14 @@ def score(model: Ranker, examples: Examples, *, position: int | Literal["shown"]
         actions=model.actions,
         heads=model.heads,
         logits_BH=logits_BH,
-        groups={**examples.segments, **({"position": position_codes(position_B)} if examples.has_positions else {})},
+        groups={**examples.segments, **({"position": position_codes(position_B)} if has_positions else {})},
     )
 
 
 def position_codes(position_B: Tensor) -> Codes:
     """Positions by their number as a name; 0 is an unknown one."""
-    return Codes(
-        position_B.numpy(), tuple(str(place) for place in range(int(position_B.max()) + 1 if len(position_B) else 0))
-    )
+    num_places = int(position_B.max()) + 1 if len(position_B) else 0
+    return Codes(position_B.numpy(), tuple(map(str, range(num_places))))
 
 
 def surface_codes(surfaces: tuple[str, ...], column: Codes) -> Tensor:

@@ -1,10 +1,23 @@
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from ranker import Calibrator, Scores, fit_calibration, fit_isotonic
+from ranker import (
+    Calibrator,
+    Examples,
+    FeatureSpec,
+    Scores,
+    TrainingConfig,
+    calibrate,
+    fit,
+    fit_calibration,
+    fit_isotonic,
+    score,
+)
 from ranker.examples import Codes
 
 
@@ -37,3 +50,19 @@ def test_what_is_no_calibrator_is_refused() -> None:
         Calibrator(actions={}).apply(scores)
     with pytest.raises(ValueError, match="not a calibrator"):
         Calibrator.from_json({"click": {"slope": 1}})
+
+
+def test_candidates_that_stood_nowhere_yet_are_calibrated_at_the_first_position(
+    spec: FeatureSpec, world: Callable
+) -> None:
+    examples = Examples.from_arrow(
+        world(6_000, seed=0, position_effect=-0.8).table, spec=spec, actions=("click", "save")
+    )
+    model = fit(examples, spec=spec, seed=0, training=TrainingConfig(epochs=1)).model
+    calibrator = calibrate(score(model, examples, position="shown"), examples, method="pooled")
+    offsets = calibrator.to_json()["click"]["offsets"]
+    assert set(offsets) == {"user_segment", "position"}
+    candidates = replace(examples[np.arange(100)], position_B=torch.zeros(100, dtype=torch.int64))
+    ranked = calibrator.apply(score(model, candidates))["click"]
+    at_first = replace(candidates, position_B=torch.ones(100, dtype=torch.int64))
+    np.testing.assert_array_equal(ranked, calibrator.apply(score(model, at_first, position="shown"))["click"])
