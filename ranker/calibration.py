@@ -107,16 +107,10 @@ def fit_calibration(
     basis = _basis(log_odds)
     slopes = basis.sum(axis=1, keepdims=True) if method == "platt" else basis
     weights = np.ones(len(labels)) if weights is None else weights
-    num_slopes = slopes.shape[1]
-    common = np.concatenate([slopes, np.ones((len(labels), 1))], axis=1)
-    columns = groups or {}
-    sizes = [len(codes.names) for codes in columns.values()]
-    design: Design = (
-        sparse.hstack([common, *(_indicators(codes) for codes in columns.values())], format="csr")
-        if columns
-        else common
-    )
-    identity = np.array([1.0] * num_slopes + [0.0] * (1 + sum(sizes)))
+    num_slopes, columns = slopes.shape[1], groups or {}
+    sizes = np.array([len(codes.names) for codes in columns.values()], dtype=np.int64)
+    design = _design(slopes, columns)
+    identity = np.r_[np.ones(num_slopes), np.zeros(1 + sizes.sum())]
     of_common = np.array([SLOPE_SD**-2] * num_slopes + [SHIFT_SD**-2])
 
     parameters, variance_S = identity, np.full(len(sizes), OFFSET_SD**2)
@@ -125,10 +119,8 @@ def fit_calibration(
         parameters, covariance = _most_probable(
             design, labels, weights, parameters, identity, precision, num_slopes=num_slopes
         )
-        # The expected square of a column's offsets, given the rows (EM).
         squares = (parameters**2 + np.diag(covariance))[num_slopes + 1 :]
-        sums_S = np.array([part.sum() for part in np.split(squares, np.cumsum(sizes)[:-1])]) if sizes else np.zeros(0)
-        before_S, variance_S = variance_S, (sums_S + VALUES_BEFORE * OFFSET_SD**2) / (np.array(sizes) + VALUES_BEFORE)
+        before_S, variance_S = variance_S, _expected_squares(squares, sizes)
         if (np.abs(np.sqrt(variance_S / before_S) - 1) <= STEADY).all():
             break
     spread = np.sqrt(np.diag(covariance)[: num_slopes + 1] * of_common)
@@ -150,6 +142,21 @@ def fit_calibration(
 def _basis(log_odds: Floats) -> npt.NDArray[np.float64]:
     """Columns log p and −log(1 − p), stable for any log-odds."""
     return np.stack([-np.logaddexp(0, -log_odds), np.logaddexp(0, log_odds)], axis=1)
+
+
+def _design(slopes: Floats, columns: Mapping[str, Codes]) -> Design:
+    """Of each row what its slopes, the shift and its values' offsets are multiplied with."""
+    common = np.concatenate([slopes, np.ones((len(slopes), 1))], axis=1)
+    if not columns:
+        return common
+    return sparse.hstack([common, *(_indicators(codes) for codes in columns.values())], format="csr")
+
+
+def _expected_squares(squares: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
+    """Mean square of each column's offsets, and of the values that stand for the prior (a step of EM)."""
+    column = np.repeat(np.arange(len(sizes)), sizes)
+    total_S = np.bincount(column, weights=squares, minlength=len(sizes))
+    return (total_S + VALUES_BEFORE * OFFSET_SD**2) / (sizes + VALUES_BEFORE)
 
 
 def _indicators(codes: Codes) -> sparse.csr_array:

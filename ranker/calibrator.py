@@ -55,15 +55,15 @@ def calibrate(scores: Scores, examples: Examples, *, method: AnyMethod | None = 
     )
 
 
-def method_for(positives: int) -> Method:
-    """What so many positives can tell.
+def method_for(positives: int, *, has_groups: bool) -> Method:
+    """What so many positives can tell; without groups there is nothing to have offsets for.
 
-    >>> [method_for(positives) for positives in (50, 500, 5000)]
+    >>> [method_for(positives, has_groups=True) for positives in (50, 500, 5000)]
     ['platt', 'beta', 'pooled']
     """
     if positives < BETA_FROM:
         return "platt"
-    return "beta" if positives < POOLED_FROM else "pooled"
+    return "pooled" if positives >= POOLED_FROM and has_groups else "beta"
 
 
 def _fit(
@@ -72,7 +72,7 @@ def _fit(
     log_odds, labels, weights = scores.log_odds(action), examples.label(action), examples.weights
     if method == "isotonic":
         return fit_isotonic(log_odds, labels, weights=weights)
-    chosen = method or method_for(int(labels.sum()))
+    chosen = method or method_for(int(labels.sum()), has_groups=bool(scores.groups))
     groups = scores.groups if chosen == "pooled" else None
     return fit_calibration(log_odds, labels, method=chosen, weights=weights, groups=groups)
 

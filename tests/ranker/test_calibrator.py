@@ -66,3 +66,17 @@ def test_candidates_that_stood_nowhere_yet_are_calibrated_at_the_first_position(
     ranked = calibrator.apply(score(model, candidates))["click"]
     at_first = replace(candidates, position_B=torch.ones(100, dtype=torch.int64))
     np.testing.assert_array_equal(ranked, calibrator.apply(score(model, at_first, position="shown"))["click"])
+
+
+def test_without_segments_and_positions_many_positives_are_calibrated_as_one(
+    spec: FeatureSpec, world: Callable
+) -> None:
+    table = world(6_000, seed=0, base=0.0).table
+    plain = replace(spec, segments=(), position=None)
+    examples = Examples.from_arrow(table, spec=plain)
+    model = fit(examples, spec=plain, seed=0, training=TrainingConfig(epochs=1)).model
+    calibrator = calibrate(score(model, examples, position="shown"), examples)
+    click = calibrator.to_json()["click"]
+    assert click["positives"] >= 1_000
+    assert click["offsets"] == {}
+    assert click["slope_p"] != click["slope_q"]
