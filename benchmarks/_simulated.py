@@ -4,9 +4,8 @@ In short what the lake makes of the same world's landing files: attributes as of
 the day before. Shapes: N landed rows, U users, I items, C categories.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from lakehouse.dataset import ACTIONS
 from ranker import Feature, FeatureSpec, Label
-from simulator.policy import NOISY_RENOWN, Policy
+from simulator.policy import NOISY_RENOWN
 from simulator.simulate import DayLog, simulate_day
 from simulator.traffic import Requests
 from simulator.world import CATEGORIES, CONTENT_TYPES, COUNTRIES, GENDERS, SEGMENTS, START, SURFACES, World
@@ -92,21 +91,14 @@ class Totals:
         return (exposures_and_clicks[:, 1] + PRIOR_ROWS * overall) / (exposures_and_clicks[:, 0] + PRIOR_ROWS)
 
 
-def simulated_examples(
-    world: World, *, days: Sequence[date], totals: Totals, policy: Policy = NOISY_RENOWN
-) -> Iterator[pa.Table]:
-    """The shown rows of each day, in the columns of SPEC, `traffic`, and for each action `<action>_truth`.
-
-    `totals` goes along: days must follow each other.
-    """
-    for day in days:
-        log = simulate_day(world, day, policy)
-        yield examples_of(log, totals=totals)
+def simulated_examples(world: World) -> pa.Table:
+    """The shown rows of all days, in the columns of SPEC, `traffic`, and for each action `<action>_truth`."""
+    totals, tables = Totals(world=world), []
+    for day in range(7 * world.weeks):
+        log = simulate_day(world, START + timedelta(days=day), NOISY_RENOWN)
+        tables.append(examples_of(log, totals=totals))
         totals.add(log)
-
-
-def first_days(num_days: int, *, after: int = 0) -> list[date]:
-    return [START + timedelta(days=number) for number in range(after, after + num_days)]
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def examples_of(log: DayLog, *, totals: Totals) -> pa.Table:

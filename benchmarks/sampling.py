@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks._figures import Figure, report
-from benchmarks._simulated import SPEC, Totals, first_days, simulated_examples
+from benchmarks._simulated import SPEC, simulated_examples
 from lakehouse.dataset import ACTIONS
 from ranker import Examples, Scores, TrainingConfig, fit, score
 from ranker.metrics import Floats, auc
@@ -61,11 +61,9 @@ def main() -> None:
 def trained(seed: int) -> Iterator[tuple[str, Scores, Examples, Examples, dict[str, Floats]]]:
     """A name, the scores of the judged rows, all rows to train on, those judged, and their true chances by action."""
     world = World.draw(exposures=EXPOSURES, weeks=WEEKS, seed=seed, click_log_odds=CLICK_LOG_ODDS)
-    days = first_days(7 * WEEKS)
-    table = pa.concat_tables(simulated_examples(world, days=days, totals=Totals(world=world))).combine_chunks()
+    table = simulated_examples(world)
     examples = Examples.from_arrow(table, spec=SPEC, actions=ACTIONS)
-    request_B = examples.request_ids.dictionary_encode().indices.to_numpy()
-    judges_B = draw(request_B, salt="judge", seed=seed) < 0.2
+    judges_B = draw(examples.request_codes, salt="judge", seed=seed) < 0.2
     judged, train = examples[judges_B], examples[~judges_B]
     truth = {action: table[f"{action}_truth"].to_numpy()[judges_B] for action in ACTIONS}
     content_type = np.array(table["content_type"].to_pylist())[~judges_B]

@@ -17,8 +17,6 @@ from orchestration.runs import heard
 from ranker import Difference, calibrate, evaluate, paired_bootstrap, score
 from ranker.metrics import Floats
 
-RATES = "marts.sampling_rates"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
@@ -46,11 +44,11 @@ class RecipeComparison:
 
 
 def compare_recipes(
-    names: tuple[str, str], *, partition: str, home: Home, rates: str = RATES, on_progress: Callable[[str], None]
+    names: tuple[str, str], *, partition: str, home: Home, rates: str, on_progress: Callable[[str], None]
 ) -> RecipeComparison:
     """Compare on the windows of a week, over the newest tables; writes nothing.
 
-    rates: the table of sampling rates, another where recipes were built in a schema of one's own. Both recipes are
+    rates: the table of sampling rates: marts.sampling_rates, or that of a schema of one's own. Both recipes are
     sampled while reading, and neither has a teacher, so that nothing but the recipe differs.
 
     Raises ValueError for an unknown recipe, PinError if a table is not there, RatesError if the rates are of another

@@ -4,7 +4,7 @@ Users, not rows, are drawn with replacement: rows of one user are alike, and res
 too narrow. Both models see the same draw. Shapes: R repetitions, U users, B rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,11 +127,7 @@ def paired_bootstrap(
     >>> same["auc"].estimate, same["log_loss"].interval()
     (0.0, (0.0, 0.0))
     """
-    if not len(labels) == len(candidate) == len(baseline) == len(users):
-        raise ValueError(
-            f"labels, candidate, baseline and users have {len(labels)}, {len(candidate)}, {len(baseline)} and "
-            f"{len(users)} rows; they must be the same rows"
-        )
+    check_same_rows(labels, candidate=candidate, baseline=baseline, users=users)
 
     def difference(of: Callable[[Floats, Floats], Statistic]) -> Statistic:
         ours, theirs = of(labels, candidate), of(labels, baseline)
@@ -147,3 +143,12 @@ def paired_bootstrap(
         "pcoc_distance": difference(distance),
     }
     return bootstrap(statistics, users=users, weights=weights, repetitions=repetitions, seed=seed)
+
+
+def check_same_rows(labels: Sized, *, candidate: Sized, baseline: Sized, users: Sized) -> None:
+    """Raises ValueError where two models are not given for the same rows."""
+    if not len(labels) == len(candidate) == len(baseline) == len(users):
+        raise ValueError(
+            f"labels, candidate, baseline and users have {len(labels)}, {len(candidate)}, {len(baseline)} and "
+            f"{len(users)} rows; they must be the same rows"
+        )

@@ -10,7 +10,7 @@ Shapes: B rows, P parameters.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -76,9 +76,6 @@ class Calibration:
         return 1 / (1 + np.exp(-logits))
 
 
-IDENTITY = Calibration(slope_p=1.0, slope_q=1.0, shift=0.0, rows=0, positives=0, shrinkage=1.0)
-
-
 def fit_calibration(
     log_odds: Floats,
     labels: Floats,
@@ -109,16 +106,14 @@ def fit_calibration(
     weights = np.ones(len(labels)) if weights is None else weights
     num_slopes, columns = slopes.shape[1], groups or {}
     sizes = np.array([len(codes.names) for codes in columns.values()], dtype=np.int64)
-    design = _design(slopes, columns)
     identity = np.r_[np.ones(num_slopes), np.zeros(1 + sizes.sum())]
+    evidence = _Evidence(_design(slopes, columns), labels, weights, identity)
     of_common = np.array([SLOPE_SD**-2] * num_slopes + [SHIFT_SD**-2])
 
     parameters, variance_S = identity, np.full(len(sizes), OFFSET_SD**2)
     for _ in range(MAX_STEPS):
         precision = np.r_[of_common, np.repeat(1 / variance_S, sizes)]
-        parameters, covariance = _most_probable(
-            design, labels, weights, parameters, identity, precision, num_slopes=num_slopes
-        )
+        parameters, covariance = _most_probable(evidence, precision, start=parameters, num_slopes=num_slopes)
         squares = (parameters**2 + np.diag(covariance))[num_slopes + 1 :]
         before_S, variance_S = variance_S, _expected_squares(squares, sizes)
         if (np.abs(np.sqrt(variance_S / before_S) - 1) <= STEADY).all():
@@ -165,21 +160,27 @@ def _indicators(codes: Codes) -> sparse.csr_array:
     return sparse.csr_array((np.ones(num), codes.codes, np.arange(num + 1)), shape=(num, len(codes.names)))
 
 
-def _most_probable(
-    design: Design,
-    labels: Floats,
-    weights: Floats,
-    start: Floats,
-    identity: Floats,
-    precision: Floats,
-    *,
-    num_slopes: int,
-) -> tuple[Floats, Floats]:
+class _Evidence(NamedTuple):
+    """Rows and their outcomes, and the parameters that are believed before any is seen."""
+
+    design: Design
+    labels: Floats
+    weights: Floats
+    identity: Floats
+
+    def loss(self, at: Floats, precision: Floats) -> float:
+        """Minus the log of the posterior, up to a constant."""
+        logits = self.design @ at
+        fit = self.weights @ (np.logaddexp(0, logits) - self.labels * logits)
+        return float(fit + 0.5 * precision @ (at - self.identity) ** 2)
+
+
+def _most_probable(evidence: _Evidence, precision: Floats, *, start: Floats, num_slopes: int) -> tuple[Floats, Floats]:
     """The optimum with no slope below LEAST_SLOPE, and the covariance around it (0 for a slope that is held there)."""
     free = np.ones(len(start), dtype=bool)
     start = start.copy()
     while True:
-        parameters, information = _newton(design, labels, weights, start, identity, precision, free)
+        parameters, information = _newton(evidence, precision, start=start, free=free)
         low = free[:num_slopes] & (parameters[:num_slopes] < LEAST_SLOPE)
         if not low.any():
             break
@@ -191,22 +192,11 @@ def _most_probable(
 
 
 def _newton(
-    design: Design,
-    labels: Floats,
-    weights: Floats,
-    start: Floats,
-    identity: Floats,
-    precision: Floats,
-    free: npt.NDArray[np.bool_],
+    evidence: _Evidence, precision: Floats, *, start: Floats, free: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
     """Damped Newton steps on the convex penalised loss over the free parameters: their optimum and its Hessian."""
-
-    def loss(at: Floats) -> float:
-        logits = design @ at
-        fit = weights @ (np.logaddexp(0, logits) - labels * logits)
-        return float(fit + 0.5 * precision @ (at - identity) ** 2)
-
-    parameters, value = start.copy(), loss(start)
+    design, labels, weights, identity = evidence
+    parameters, value = start.copy(), evidence.loss(start, precision)
     while True:
         p = 1 / (1 + np.exp(-(design @ parameters)))
         gradient = design.T @ (weights * (p - labels)) + precision * (parameters - identity)
@@ -216,10 +206,10 @@ def _newton(
         step = np.zeros_like(parameters)
         step[free] = np.linalg.solve(information, gradient[free])
         scale = 1.0
-        while loss(parameters - scale * step) > value and scale > 1e-6:
+        while evidence.loss(parameters - scale * step, precision) > value and scale > 1e-6:
             scale /= 2
         parameters = parameters - scale * step
-        before, value = value, loss(parameters)
+        before, value = value, evidence.loss(parameters, precision)
         if before - value < 1e-10 * (1 + abs(value)):
             return parameters, information
 

@@ -1,7 +1,7 @@
 """A calibration for every action, by the method that the evidence for it allows; part of a release."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ranker.calibration import Calibration, Method, fit_calibration
 from ranker.examples import Examples
@@ -10,7 +10,6 @@ from ranker.metrics import Floats
 from ranker.scoring import Scores
 
 AnyMethod = Method | Literal["isotonic"]
-METHODS: tuple[str, ...] = (*get_args(Method), "isotonic")
 # From so many positives on a second slope, and offsets by segment, are told apart from chance ([calibration]).
 BETA_FROM = 200
 POOLED_FROM = 1000

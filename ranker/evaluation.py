@@ -60,7 +60,8 @@ def _action(
 ) -> dict[str, Any]:
     labels, weights, users = examples.label(action), examples.weights, examples.user.codes
     fields = {name: codes.codes for name, codes in examples.segments.items()}
-    errors = calibration_errors(labels, p, groups={"(ece)": equal_bins(p)} | fields, weights=weights, seed=seed)
+    bins = equal_bins(p)
+    errors = calibration_errors(labels, p, groups={"(ece)": bins} | fields, weights=weights, seed=seed)
     intervals: dict[str, Any] = {}
     if len(labels):
         samples = bootstrap(
@@ -68,7 +69,7 @@ def _action(
                 "auc": auc_statistic(labels, p),
                 "log_loss": log_loss_statistic(labels, p),
                 "pcoc": pcoc_statistic(labels, p),
-                "ece": field_error_statistic(labels, p, groups=equal_bins(p)),
+                "ece": field_error_statistic(labels, p, groups=bins),
             },
             users=users,
             weights=weights,
@@ -101,8 +102,7 @@ def _by_request(labels: Floats, p: Floats, examples: Examples, previous: Floats 
     """What stands first in each request. Where rows were sampled away, nobody knows what stood there."""
     if (examples.weights != 1).any():
         return {"ndcg_at_10": None, "hit_at_3": None, "top_3_change": None}
-    requests = examples.request_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
-    ties = np.arange(len(p))
+    requests, ties = examples.request_codes, np.arange(len(p))
     return {
         "ndcg_at_10": _number(ndcg_at(10, labels, p, requests=requests)),
         "hit_at_3": _number(hit_rate_at(3, labels, p, requests=requests)),

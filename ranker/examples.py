@@ -1,6 +1,7 @@
 """Examples: the rows of an examples table as tensors and arrays, read column by column from Arrow."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,11 @@ class Examples:
         if action not in self.actions:
             raise ValueError(f"action is {action!r}; these examples know 'acted' and {self.actions}")
         return self.labels_BA[:, self.actions.index(action)].numpy().astype(np.float64)
+
+    @cached_property
+    def request_codes(self) -> npt.NDArray[np.int64]:
+        """The request of each row as a small integer."""
+        return self.request_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
 
     @property
     def has_positions(self) -> bool:

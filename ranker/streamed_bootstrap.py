@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from ranker.bootstrap import Difference
+from ranker.bootstrap import Difference, check_same_rows
 from ranker.hashing import hashes
 from ranker.metrics import Codes, Floats, log_losses
 
@@ -41,11 +41,7 @@ class StreamedComparison:
         self, labels: Floats, *, candidate: Floats, baseline: Floats, users: pa.Array, weights: Floats | None = None
     ) -> None:
         """Count a batch. `candidate` and `baseline` are probabilities of its rows, `weights` what each stands for."""
-        if not len(labels) == len(candidate) == len(baseline) == len(users):
-            raise ValueError(
-                f"labels, candidate, baseline and users have {len(labels)}, {len(candidate)}, {len(baseline)} and "
-                f"{len(users)} rows; they must be the same rows"
-            )
+        check_same_rows(labels, candidate=candidate, baseline=baseline, users=users)
         ids, user_B = np.unique(hashes(users, salt="bootstrap"), return_inverse=True)
         drawn_UR = np.ones((len(ids), 1 + self.repetitions))
         for place, user in enumerate(ids.tolist()):
