@@ -162,7 +162,7 @@ def against_obp() -> list[Figure]:
             arrays |= {f"{case}/{name}": values for name, values in given.items()}
     folder = FOLDER / "off-policy"
     np.savez(folder / "open-bandit.npz", allow_pickle=False, **arrays)
-    run_peer(peer_python("obp", requirements=PEERS), "_obp.py", folder / "open-bandit.npz", folder / "obp.json")
+    run_peer(peer_python("obp", requirements=PEERS), "open_bandit.py", folder / "open-bandit.npz", folder / "obp.json")
     theirs = json.loads((folder / "obp.json").read_text())
     figures = []
     for case, found in ours.items():

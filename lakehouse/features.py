@@ -90,4 +90,6 @@ def _feature(columns: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, A
     kind = _value(columns, name, "kind")
     if kind not in FEATURE_KEYS:
         raise ValueError(f"feature {name} is of kind {kind!r}; it must be one of {list(FEATURE_KEYS)}")
-    return {"name": name, "kind": kind} | {key: _value(columns, name, key) for key in FEATURE_KEYS[kind]}
+    # A sequence of another feature's values has that one's buckets.
+    keys = ["of" if key == "cardinality" and "of" in columns[name] else key for key in FEATURE_KEYS[kind]]
+    return {"name": name, "kind": kind} | {key: _value(columns, name, key) for key in keys}

@@ -44,7 +44,12 @@ def piecewise_linear(numeric_BN: Tensor, missing_BN: Tensor, edges_NK: Tensor) -
 
 
 class NumericEmbedding(nn.Module):
-    """Each numeric feature's encoding through a linear map of its own; missing has a learnt vector."""
+    """Each numeric feature's encoding through a linear map of its own; missing has a learnt vector.
+
+    All bins of a feature start with the same random vector, so that the map starts linear in the value's quantile and
+    learns only where it bends: independent bins start as noise between neighbours, which costs AUC and makes seeds
+    differ (MovieLens, middle part: .7887 against .7900, seed churn .075 against .047).
+    """
 
     edges: Tensor
 
@@ -52,7 +57,7 @@ class NumericEmbedding(nn.Module):
         super().__init__()
         num_features, num_bins = edges_NK.shape[0], edges_NK.shape[1] - 1
         self.register_buffer("edges", edges_NK)
-        self.weight = nn.Parameter(torch.randn(num_features, num_bins, size) * num_bins**-0.5)
+        self.weight = nn.Parameter(torch.randn(num_features, 1, size).repeat(1, num_bins, 1) * num_bins**-0.5)
         self.bias = nn.Parameter(torch.zeros(num_features, size))
         self.missing = nn.Parameter(torch.zeros(num_features, size))
 

@@ -119,6 +119,11 @@ class Examples:
         """The request of each row as a small integer."""
         return self.request_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
 
+    @cached_property
+    def item_codes(self) -> npt.NDArray[np.int64]:
+        """The item of each row as a small integer."""
+        return self.item_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
+
     @property
     def has_positions(self) -> bool:
         return bool((self.position_B != NO_POSITION).any())
@@ -156,7 +161,7 @@ class Examples:
             ),
             numeric_BN=_stack([_numeric(table[f.name], f.name) for f in spec.numeric], rows).float().nan_to_num(0.0),
             missing_BN=_stack([np.isnan(_numeric(table[f.name], f.name)) for f in spec.numeric], rows).bool(),
-            sequences=tuple(_sequence(table[f.name], f) for f in spec.sequences),
+            sequences=tuple(_sequence(table[f.name], f, hashed_as=spec.hashed_as(f)) for f in spec.sequences),
             labels_BA=labels_BA,
             acted_B=torch.from_numpy(_zero_or_one(table[spec.acted], spec.acted)).float()
             if spec.acted
@@ -238,13 +243,13 @@ def _one_surface(rows: int) -> Codes:
     return Codes(np.zeros(rows, dtype=np.int64), (ONLY_SURFACE,))
 
 
-def _sequence(values: pa.ChunkedArray, feature: Feature) -> Tensor:
+def _sequence(values: pa.ChunkedArray, feature: Feature, *, hashed_as: Feature) -> Tensor:
     """The first max_length elements of each list as buckets, padded with MISSING."""
     lists = values.combine_chunks()
     if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
         raise ValueError(f"column {feature.name!r} is {lists.type}; a list was expected")
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    elements = buckets(lists.flatten(), feature=feature.name, cardinality=feature.cardinality)
+    elements = buckets(lists.flatten(), feature=hashed_as.name, cardinality=hashed_as.cardinality)
     row = np.repeat(np.arange(len(lengths)), lengths)
     column = np.arange(len(elements)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     padded_BL = np.full((len(lengths), feature.max_length), MISSING, dtype=np.int64)

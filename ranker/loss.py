@@ -22,7 +22,7 @@ def label_loss(logits_BH: Tensor, *, labels_BH: Tensor, negative_keep_probabilit
     """
     sampled_BH = logits_BH + sampling_offset(logits_BH, negative_keep_probability_B)
     loss_BH = cross_entropy(sampled_BH, labels_BH, reduction="none")
-    return (loss_BH * _counts(labels_BH)).sum(1).mean()
+    return (loss_BH * counted(labels_BH)).sum(1).mean()
 
 
 def distillation_loss(
@@ -56,7 +56,7 @@ def distillation_loss(
     kl_BH = cross_entropy(student_BH, soft_labels_BH, reduction="none") - cross_entropy(
         teacher_BH, soft_labels_BH, reduction="none"
     )
-    teacher_loss = (kl_BH * _counts(labels_BH)).sum(1).mean()
+    teacher_loss = (kl_BH * counted(labels_BH)).sum(1).mean()
     labels_part = label_loss(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=negative_keep_probability_B)
     return alpha * teacher_loss + (1 - alpha) * labels_part
 
@@ -68,7 +68,7 @@ def sampling_offset(logits_BH: Tensor, negative_keep_probability_B: Tensor) -> T
     return offset_BH
 
 
-def _counts(labels_BH: Tensor) -> Tensor:
+def counted(labels_BH: Tensor) -> Tensor:
     """1 where a head has an outcome to learn from: acted everywhere, the others where the row was acted on."""
     counts_BH = labels_BH[:, :1].expand_as(labels_BH).clone()
     counts_BH[:, 0] = 1

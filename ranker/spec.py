@@ -23,20 +23,29 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One input column. `cardinality` is the number of hash buckets; `max_length` caps a sequence."""
+    """One input column. `cardinality` is the number of hash buckets; `max_length` caps a sequence.
+
+    of: the categorical feature whose values a sequence holds, as a user's recent items hold items. The two then share
+    buckets and embeddings, and the ranker compares each element with the candidate's value.
+    """
 
     name: str
     kind: Kind
     cardinality: int = 0
     max_length: int = 0
+    of: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind of feature {self.name!r} is {self.kind!r}; it must be one of {get_args(Kind)}")
-        if (self.kind == "numeric") != (self.cardinality == 0) or self.cardinality < 0:
+        if self.of and self.kind != "sequence":
             raise ValueError(
-                f"cardinality of {self.kind} feature {self.name!r} is {self.cardinality}; "
-                "categorical and sequence features need at least 1 bucket, numeric ones have none"
+                f"{self.kind} feature {self.name!r} is of {self.of!r}; only a sequence holds another's values"
+            )
+        if (self.kind == "numeric" or bool(self.of)) != (self.cardinality == 0) or self.cardinality < 0:
+            raise ValueError(
+                f"cardinality of {self.kind} feature {self.name!r} is {self.cardinality}; categorical and sequence "
+                "features need at least 1 bucket, numeric ones and sequences `of` another feature have none"
             )
         if (self.kind == "sequence") != (self.max_length > 0) or self.max_length < 0:
             raise ValueError(
@@ -95,6 +104,9 @@ class FeatureSpec:
         for action in (label.action for label in self.labels):
             if not _PLAIN_NAME.fullmatch(action):
                 raise ValueError(f"action {action!r} must be letters, digits and underscores")
+        for feature in self.features:
+            if feature.of and feature.of not in (other.name for other in self.categorical):
+                raise ValueError(f"{feature.name!r} is of {feature.of!r}, which is no categorical feature")
         leaks = {feature.name for feature in self.features} & {self.acted, *(label.name for label in self.labels)}
         if leaks:
             raise ValueError(f"{sorted(leaks)} are labels and features at once: the outcome would predict itself")
@@ -114,6 +126,15 @@ class FeatureSpec:
     @property
     def sequences(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if feature.kind == "sequence")
+
+    @property
+    def vocabularies(self) -> tuple[Feature, ...]:
+        """The features with hash buckets of their own, the categorical ones first."""
+        return (*self.categorical, *(feature for feature in self.sequences if not feature.of))
+
+    def hashed_as(self, feature: Feature) -> Feature:
+        """The feature whose buckets the values of `feature` fall into: itself, or the one that it is `of`."""
+        return next(other for other in self.features if other.name == (feature.of or feature.name))
 
     def label_of(self, action: str) -> str:
         """The column that records `action`; raises ValueError if there is none."""
@@ -137,6 +158,7 @@ class FeatureSpec:
         categorical: Collection[str] = (),
         ignore: Collection[str] = (),
         segments: Sequence[str] = (),
+        sequences_of: Mapping[str, str] | None = None,
         cardinality: int = 16384,
         max_length: int = 20,
     ) -> "FeatureSpec":
@@ -145,6 +167,7 @@ class FeatureSpec:
 
         labels: {column: action}. Every other column is a feature by its type: text is categorical, a number is numeric
         (one named in `categorical` is not), a list is a sequence. User and item ids and the surface are features too.
+        sequences_of: {list column: the categorical column whose values it holds}.
 
         Raises ValueError for a role that is missing, and for a column that can be no feature and is not in `ignore`.
 
@@ -155,7 +178,8 @@ class FeatureSpec:
         [('user_id', 'categorical'), ('item_id', 'categorical'), ('age', 'numeric')]
         """
         roles = {role: _ROLE_COLUMNS.get(role, role) for role in (*_ID_ROLES, *_OPTIONAL_ROLES)}
-        wanted = [*(roles[role] for role in _ID_ROLES), *labels, *categorical, *ignore, *segments]
+        of = sequences_of or {}
+        wanted = [*(roles[role] for role in _ID_ROLES), *labels, *categorical, *ignore, *segments, *of]
         missing = sorted(set(wanted) - set(schema.names))
         if missing:
             raise ValueError(f"the table lacks {missing}; it has {schema.names}")
@@ -166,8 +190,16 @@ class FeatureSpec:
             if column.name in no_features:
                 continue
             if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-                sequence = Feature(name=column.name, kind="sequence", cardinality=cardinality, max_length=max_length)
-                features.append(sequence)
+                other = of.get(column.name, "")
+                features.append(
+                    Feature(
+                        name=column.name,
+                        kind="sequence",
+                        cardinality=0 if other else cardinality,
+                        max_length=max_length,
+                        of=other,
+                    )
+                )
             elif column.name in categorical or _is_text(column.type):
                 features.append(Feature(name=column.name, kind="categorical", cardinality=cardinality))
             elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
@@ -189,7 +221,7 @@ class FeatureSpec:
         content = asdict(self)
         content["labels"] = [asdict(label) for label in self.labels]
         content["features"] = [
-            {key: value for key, value in asdict(feature).items() if value != 0} for feature in self.features
+            {key: value for key, value in asdict(feature).items() if value} for feature in self.features
         ]
         content["segments"] = list(self.segments)
         return {key: value for key, value in content.items() if value is not None}

@@ -6,45 +6,75 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ranker.artifact import spec_differences
 from ranker.batches import content_order, shuffled_batches
+from ranker.embedding import HashedEmbedding
 from ranker.encoding import quantile_edges
 from ranker.examples import Examples
+from ranker.layers import PositionLogit
+from ranker.levels import level_corrections
 from ranker.loss import distillation_loss, label_loss
-from ranker.model import PositionLogit, Ranker, RankerConfig
+from ranker.model import Ranker, RankerConfig
 from ranker.reproducible import reproducible
 from ranker.scoring import score, surface_codes
 from ranker.spec import FeatureSpec
 
 CURVE_POINTS = 100
+# Rows of a value from which on they are too many to be learnt by heart.
+MEMORABLE = 1_000
+STEPS_PER_EPOCH, MIN_BATCH, MAX_BATCH = 600, 128, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How to train. AdamW; the learning rate rises over a tenth of the steps and falls to zero on a cosine.
 
+    Each epoch begins with the embeddings of the start for values that fewer than 1,000 examples have, and only the
+    other weights go on: met a second time, a user's few rows are learnt by heart (the one-epoch phenomenon; Liu et al.
+    2023, arXiv 2305.19531).
+    `batch_size` is by default a power of two with which an epoch has about 600 steps.
     `embedding_decay` is the weight decay of the hashed embeddings, `decay` that of the other weights.
+    `hidden_users` and `hidden_items` are the shares of ids that training hides as unknown, so that the model ranks well
+    without them: by default as many as turn out to be unknown, see `unknown_share`.
     `position_learning_rate` is higher: a position logit has few values, each with many rows.
     One thread by default: batches this small gain little from a second, and on a busy machine two threads that
     wait for each other trained 24 times slower than one (measured).
     """
 
     epochs: int = 3
-    batch_size: int = 512
-    learning_rate: float = 0.002
+    batch_size: int | None = None
+    learning_rate: float = 0.004
+    embedding_learning_rate: float = 0.008
     position_learning_rate: float = 0.03
-    decay: float = 0.01
-    embedding_decay: float = 0.1
+    decay: float = 0.1
+    embedding_decay: float = 1.0
+    hidden_users: float | None = None
+    hidden_items: float | None = None
     num_threads: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.num_threads) < 1:
+        if min(self.epochs, self.rows_in_batch(0), self.num_threads) < 1:
             raise ValueError(f"{self}: epochs, batch_size and num_threads must be at least 1")
-        if min(self.learning_rate, self.position_learning_rate) <= 0 or min(self.decay, self.embedding_decay) < 0:
+        rates = (self.learning_rate, self.embedding_learning_rate, self.position_learning_rate)
+        if min(rates) <= 0 or min(self.decay, self.embedding_decay) < 0:
             raise ValueError(f"{self}: learning rates must lie above 0, decays at or above 0")
+        for name, share in (("hidden_users", self.hidden_users), ("hidden_items", self.hidden_items)):
+            if share is not None and not 0 <= share < 1:
+                raise ValueError(f"{name} is {share}; it must lie in [0, 1)")
+
+    def rows_in_batch(self, num_rows: int) -> int:
+        """The batch size for so many rows.
+
+        >>> [TrainingConfig().rows_in_batch(rows) for rows in (1_000, 70_000, 1_000_000, 100_000_000)]
+        [128, 128, 1024, 4096]
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        return int(min(max(2 ** (num_rows // STEPS_PER_EPOCH).bit_length() // 2, MIN_BATCH), MAX_BATCH))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +135,11 @@ def fit(
     examples = examples[order]
     with reproducible(seed=seed, num_threads=training.num_threads):
         model = _new(examples, spec, config) if initial is None else _warm(initial, examples, spec, config)
-        model.meet(examples.categorical_BC)
+        model.meet(examples.categorical_BC, examples.sequences)
+        model.hide(
+            user=_hidden(training.hidden_users, examples.user.codes, examples, config),
+            item=_hidden(training.hidden_items, examples.item_codes, examples, config),
+        )
         if teacher_logits_BH is not None:
             expected = (len(examples), len(model.heads))
             if tuple(teacher_logits_BH.shape) != expected or not bool(teacher_logits_BH.isfinite().all()):
@@ -170,6 +204,23 @@ def _new(examples: Examples, spec: FeatureSpec, config: RankerConfig) -> Ranker:
     return model
 
 
+def _hidden(given: float | None, id_B: npt.NDArray[np.int64], examples: Examples, config: RankerConfig) -> float:
+    return unknown_share(id_B, examples.served_at_B, min_count=config.min_count) if given is None else given
+
+
+def unknown_share(id_B: npt.NDArray[np.int64], served_at_B: npt.NDArray[np.int64], *, min_count: int) -> float:
+    """How often an id is unknown when a model meets it: of the last tenth of the rows by time, the share whose id the
+    rows before hold fewer than `min_count` times.
+
+    >>> unknown_share(np.array([1] * 18 + [1, 2]), np.arange(20), min_count=2)
+    0.5
+    """
+    order = np.argsort(served_at_B, kind="stable")
+    before, last = np.split(id_B[order], [len(order) * 9 // 10])
+    count = np.bincount(before, minlength=int(id_B.max()) + 1)
+    return float((count[last] < min_count).mean())
+
+
 def _log_odds(positives: float, negatives: float) -> float:
     """With half a row on either side, so that an action never seen starts low instead of at −inf."""
     return float(np.log(positives + 0.5) - np.log(negatives + 0.5))
@@ -201,13 +252,13 @@ def _warm(initial: Ranker, examples: Examples, spec: FeatureSpec, config: Ranker
 
 
 def _optimizer(model: Ranker, training: TrainingConfig) -> torch.optim.Optimizer:
-    tables = [p for name, p in model.named_parameters() if name.startswith(("embedding.", "bags."))]
+    tables = [model.embedding.deviation]
     position = [p for name, p in model.named_parameters() if name.startswith("position.")]
     own = {id(p) for p in (*tables, *position)}
     rest = [p for p in model.parameters() if id(p) not in own]
     groups = [
         {"params": rest, "lr": training.learning_rate, "weight_decay": training.decay},
-        {"params": tables, "lr": training.learning_rate, "weight_decay": training.embedding_decay},
+        {"params": tables, "lr": training.embedding_learning_rate, "weight_decay": training.embedding_decay},
         {"params": position, "lr": training.position_learning_rate, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
@@ -241,7 +292,9 @@ def _train(
     surface_B = surface_codes(model.surfaces, examples.surface)
     keep_B = examples.negative_keep_probability_B.float()
     optimizer = _optimizer(model, training)
-    num_steps = training.epochs * -(-len(examples) // training.batch_size)
+    rare, embeddings = model.embedding.rows_below(MEMORABLE), model.embedding.deviation.detach().clone()
+    batch_size = training.rows_in_batch(len(examples))
+    num_steps = training.epochs * -(-len(examples) // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, num_steps))
     every = max(1, num_steps // CURVE_POINTS)
 
@@ -251,7 +304,9 @@ def _train(
     started, step, num_seen, recent, recent_rows = time.monotonic(), 0, 0, torch.zeros(()), 0
     for epoch in range(training.epochs):
         model.train()
-        for rows in shuffled_batches(len(examples), batch_size=training.batch_size, seed=seed, epoch=epoch):
+        if epoch:
+            _begin_anew(model.embedding, rare, embeddings, optimizer)
+        for rows in shuffled_batches(len(examples), batch_size=batch_size, seed=seed, epoch=epoch):
             logits_BH = model(
                 examples.categorical_BC[rows],
                 examples.numeric_BN[rows],
@@ -286,7 +341,19 @@ def _train(
                 best = (loss_now, copy.deepcopy(model.state_dict()))
     if best is not None:
         model.load_state_dict(best[1])
+    logits_BH = score(model, examples, position="shown").logits_BH
+    corrections_H = level_corrections(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=keep_B)
+    with torch.no_grad():
+        model.output.bias.add_(corrections_H)
     return Fitted(model=model.eval(), curve=curve, epochs=epochs, seconds=time.monotonic() - started)
+
+
+def _begin_anew(embedding: HashedEmbedding, rare: Tensor, start: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Give the rare rows what they began with, and forget how they moved since."""
+    with torch.no_grad():
+        embedding.deviation[rare] = start[rare]
+        for name in ("exp_avg", "exp_avg_sq"):
+            optimizer.state[embedding.deviation][name][rare] = 0.0
 
 
 def _progress(epoch: int, num_seen: int, num_total: int, started: float, loss: float) -> Progress:

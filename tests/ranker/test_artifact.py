@@ -50,6 +50,6 @@ def test_broken_files_are_refused(trained: tuple[Ranker, Examples]) -> None:
     files = trained[0].to_files()
     with pytest.raises(ValueError, match="cannot be read"):
         Ranker.from_files({**files, "teacher.safetensors": files["teacher.safetensors"][:100]})
-    broken = files["config.json"].replace(b'"embedding_size": 8', b'"embedding_size": 4')
+    broken = files["config.json"].replace(b'"embedding_size": 16', b'"embedding_size": 4')
     with pytest.raises(ValueError, match="does not fit"):
         Ranker.from_files({**files, "config.json": broken})
