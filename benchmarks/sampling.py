@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from benchmarks._figures import Figure, report
 from benchmarks._simulated import SPEC, simulated_examples
 from lakehouse.dataset import ACTIONS
-from ranker import Examples, Scores, TrainingConfig, fit, score
+from ranker import Examples, Scores, fit, score
 from ranker.metrics import Floats, auc
 from simulator.chance import draw
 from simulator.world import World
 
 EXPOSURES, WEEKS, CLICK_LOG_ODDS = 1_000_000, 2, -3.85
-TRAINING = TrainingConfig(epochs=2)
 # What each content type keeps of rows without an action, and the most that the AUC may lose.
 RECIPES = {
     "30 %": ({"video": 0.1, "article": 0.3, "audio": 0.5, "product": 0.35}, 0.001),
@@ -70,7 +69,7 @@ def trained(seed: int) -> Iterator[tuple[str, Scores, Examples, Examples, dict[s
     acted_B = train.acted_B.numpy() > 0
 
     def scores_of(examples: Examples) -> Scores:
-        model = fit(examples, spec=SPEC, seed=seed, training=TRAINING).model
+        model = fit(examples, spec=SPEC, seed=seed).model
         return score(model, judged, position="shown")
 
     yield "all rows", scores_of(train), train, judged, truth

@@ -91,6 +91,9 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # As small as Spark's choice (snappy) and as fast in Spark; Arrow, which reads for training, decodes rows of
         # MovieLens in four fifths of the time.
         "spark.sql.parquet.compression.codec": "lz4_raw",
+        # Looking a filter's value up in a dictionary of more than 8 KiB fails with lz4_raw ("all input must be
+        # consumed", parquet-java issue 3478); statistics and page indexes prune without it.
+        "spark.hadoop.parquet.filter.dictionary.enabled": "false",
         # dbt-spark turns ANSI mode off in its own sessions; every other door then has to read alike.
         "spark.sql.ansi.enabled": "false",
     }

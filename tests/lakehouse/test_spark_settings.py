@@ -57,3 +57,9 @@ def test_settings_are_written_one_a_line_where_spark_reads_them(values: dict[str
     lines = (conf / "spark-defaults.conf").read_text().splitlines()
     assert dict(line.split(" ", 1) for line in lines) == values
     assert (conf / "log4j2.properties").exists()
+
+
+def test_no_filter_is_looked_up_in_dictionaries_that_cannot_be_read_in_pieces(values: dict[str, str]) -> None:
+    # parquet-java issue 3478: seen on MovieLens, where the second `dbt build` stopped in its first query.
+    assert values["spark.sql.parquet.compression.codec"] == "lz4_raw"
+    assert values["spark.hadoop.parquet.filter.dictionary.enabled"] == "false"

@@ -185,7 +185,7 @@ def test_warm_start_begins_where_the_last_model_ended(spec: FeatureSpec, world: 
         fit(examples, spec=spec, seed=0, initial=first)
 
 
-def test_values_never_trained_on_count_as_missing(spec: FeatureSpec, world: Callable) -> None:
+def test_values_never_trained_on_count_as_unknown(spec: FeatureSpec, world: Callable) -> None:
     table = world(1000, seed=0).table
     examples = Examples.from_arrow(table, spec=spec, actions=ACTIONS)
     model = fit(examples, spec=spec, config=SMALL, seed=0, training=QUICK).model
