@@ -12,6 +12,7 @@ from ranker.isotonic import IsotonicCalibration, fit_isotonic
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
+from ranker.robustness import Loss, robustness
 from ranker.scoring import Scores, score
 from ranker.spec import Feature, FeatureSpec, Label
 from ranker.streamed_bootstrap import StreamedComparison
@@ -27,6 +28,7 @@ __all__ = [
     "Fitted",
     "IsotonicCalibration",
     "Label",
+    "Loss",
     "Progress",
     "Ranker",
     "RankerConfig",
@@ -46,5 +48,6 @@ __all__ = [
     "loss_curve",
     "paired_bootstrap",
     "reliability_diagram",
+    "robustness",
     "score",
 ]

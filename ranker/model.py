@@ -87,7 +87,7 @@ class Ranker(nn.Module):
             num_rows=num_rows,
         )
         self.register_buffer("hidden_share", torch.zeros(len(spec.categorical)), persistent=False)
-        self.hidden_history = 0.0
+        self.hidden_history, self.hidden_features = 0.0, 0.0
         self.attention = nn.ModuleDict(
             {
                 feature.name: TargetAttention(size, max_length=feature.max_length)
@@ -127,11 +127,12 @@ class Ranker(nn.Module):
             if not feature.of:
                 self.embedding.meet(values_BL, vocabularies=self.vocabularies[feature.name])
 
-    def hide(self, *, user: float, item: float) -> None:
-        """Let training hide these shares of user and item ids, and of the users' histories, which tell who they are."""
+    def hide(self, *, user: float, item: float, features: float) -> None:
+        """Let training hide these shares of user and item ids as unknown, of the users' histories, which tell who they
+        are, and of each feature as missing."""
         shares = {self.spec.user: user, self.spec.item: item}
         self.hidden_share = torch.tensor([shares.get(feature.name, 0.0) for feature in self.spec.categorical])
-        self.hidden_history = user
+        self.hidden_history, self.hidden_features = user, features
 
     def forward(
         self,
@@ -141,6 +142,11 @@ class Ranker(nn.Module):
         sequences: tuple[Tensor, ...],
     ) -> Tensor:
         """Bare logits (B, H) of the features alone, that is, at position 1."""
+        if self.training:
+            categorical_BC = categorical_BC * self._shown(categorical_BC)
+            missing_BN = missing_BN | ~self._shown(missing_BN)
+            numeric_BN = numeric_BN.masked_fill(missing_BN, 0.0)
+            sequences = tuple(values_BL * self._shown(values_BL[:, :1]) for values_BL in sequences)
         rows_BC = self.embedding.rows(categorical_BC, vocabularies=self._categorical)
         if self.training:
             rows_BC = rows_BC.masked_fill(torch.rand(rows_BC.shape) < self.hidden_share, UNKNOWN_ROW)
@@ -153,6 +159,10 @@ class Ranker(nn.Module):
         for layer in self.cross:
             x_BX = layer(x0_BX, x_BX)
         return self.output(x_BX) + self.towers(self.experts(x0_BX))
+
+    def _shown(self, values: Tensor) -> Tensor:
+        """Which values training lets the model see; the others are missing for once."""
+        return torch.rand(values.shape) >= self.hidden_features
 
     def _sequence(self, feature: Feature, values_BL: Tensor, vectors_BCD: Tensor) -> Tensor:
         if not feature.of:

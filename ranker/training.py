@@ -39,7 +39,8 @@ class TrainingConfig:
     `batch_size` is by default a power of two with which an epoch has about 600 steps.
     `embedding_decay` is the weight decay of the hashed embeddings, `decay` that of the other weights.
     `hidden_users` and `hidden_items` are the shares of ids that training hides as unknown, so that the model ranks well
-    without them: by default as many as turn out to be unknown, see `unknown_share`.
+    without them: by default as many as turn out to be unknown, see `unknown_share`. `hidden_features` is the share of
+    each feature's values that it hides as missing, so that a feature that fails to arrive costs what it knew, not more.
     `position_learning_rate` is higher: a position logit has few values, each with many rows.
     One thread by default: batches this small gain little from a second, and on a busy machine two threads that
     wait for each other trained 24 times slower than one (measured).
@@ -54,6 +55,7 @@ class TrainingConfig:
     embedding_decay: float = 1.0
     hidden_users: float | None = None
     hidden_items: float | None = None
+    hidden_features: float = 0.01
     num_threads: int = 1
 
     def __post_init__(self) -> None:
@@ -62,7 +64,8 @@ class TrainingConfig:
         rates = (self.learning_rate, self.embedding_learning_rate, self.position_learning_rate)
         if min(rates) <= 0 or min(self.decay, self.embedding_decay) < 0:
             raise ValueError(f"{self}: learning rates must lie above 0, decays at or above 0")
-        for name, share in (("hidden_users", self.hidden_users), ("hidden_items", self.hidden_items)):
+        for name in ("hidden_users", "hidden_items", "hidden_features"):
+            share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise ValueError(f"{name} is {share}; it must lie in [0, 1)")
 
@@ -139,6 +142,7 @@ def fit(
         model.hide(
             user=_hidden(training.hidden_users, examples.user.codes, examples, config),
             item=_hidden(training.hidden_items, examples.item_codes, examples, config),
+            features=training.hidden_features,
         )
         if teacher_logits_BH is not None:
             expected = (len(examples), len(model.heads))
