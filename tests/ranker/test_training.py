@@ -190,11 +190,14 @@ def test_values_never_trained_on_count_as_unknown(spec: FeatureSpec, world: Call
     examples = Examples.from_arrow(table, spec=spec, actions=ACTIONS)
     model = fit(examples, spec=spec, config=SMALL, seed=0, training=QUICK).model
     column = table.column_names.index("user_segment")
-    unseen, missing = (
-        table.set_column(column, "user_segment", pa.array([value] * 1000, pa.string())) for value in ("segment 9", None)
-    )
-    logits = [score(model, Examples.from_arrow(one, spec=spec, actions=ACTIONS)).logits_BH for one in (unseen, missing)]
-    assert logits[0].equal(logits[1])
+
+    def logits(value: str | None) -> torch.Tensor:
+        of_one = table.set_column(column, "user_segment", pa.array([value] * 1000, pa.string()))
+        return score(model, Examples.from_arrow(of_one, spec=spec, actions=ACTIONS)).logits_BH
+
+    assert logits("segment 9").equal(logits("segment 8"))
+    assert not logits("segment 9").equal(logits("segment 1"))
+    assert not logits("segment 9").equal(logits(None))
 
 
 def test_the_epoch_that_is_best_on_later_rows_is_kept_and_progress_is_told(spec: FeatureSpec, world: Callable) -> None:
