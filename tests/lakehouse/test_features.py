@@ -24,6 +24,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "hidden": column(role="label", action="hide"),
     "country": column(role=["segment", "feature"], kind="categorical", cardinality=4),
     "categories": column(role="feature", kind="sequence", cardinality=16, max_length=3),
+    "recent_users": column(role="feature", kind="sequence", of="user_id", max_length=5),
     "age": column(role="feature", kind="numeric"),
 }
 
@@ -68,6 +69,7 @@ def test_the_spec_of_the_latest_version_holds_every_role_in_the_order_of_the_con
             {"name": "user_id", "kind": "categorical", "cardinality": 8},
             {"name": "country", "kind": "categorical", "cardinality": 4},
             {"name": "categories", "kind": "sequence", "cardinality": 16, "max_length": 3},
+            {"name": "recent_users", "kind": "sequence", "of": "user_id", "max_length": 5},
             {"name": "age", "kind": "numeric"},
         ],
     }

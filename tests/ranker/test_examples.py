@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ranker import Examples, FeatureSpec
+from ranker import Examples, Feature, FeatureSpec
 from ranker.batches import content_order, shuffled_batches
 from ranker.hashing import buckets
 
@@ -107,3 +107,13 @@ def test_parts_follow_each_other_in_the_table_s_order(spec: FeatureSpec, world: 
     assert [id for part in parts for id in part.event_ids.to_pylist()] == examples.event_ids.to_pylist()
     with pytest.raises(ValueError, match="must rise within"):
         examples.split(0.8, 0.7)
+
+
+def test_a_sequence_of_another_column_s_values_shares_its_buckets(spec: FeatureSpec, world: Callable) -> None:
+    history = Feature(name="recent_segments", kind="sequence", of="user_segment", max_length=2)
+    table = world(50, seed=0).table
+    recent = pa.array([[segment] for segment in table["user_segment"].to_pylist()])
+    wider = replace(spec, features=(*spec.features, history))
+    examples = Examples.from_arrow(table.append_column("recent_segments", recent), spec=wider)
+    assert examples.sequences[-1][:, 0].equal(examples.categorical_BC[:, 0])
+    assert int(examples.sequences[-1][:, 1].max()) == 0
