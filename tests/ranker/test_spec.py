@@ -25,7 +25,7 @@ def test_columns_name_every_column_once(spec: FeatureSpec) -> None:
         ({"features": [{"name": "x", "kind": "categorical"}]}, "cardinality of categorical feature 'x'"),
         ({"features": [{"name": "x", "kind": "sequence", "cardinality": 4}]}, "max_length of sequence feature 'x'"),
         ({"features": [{"name": "x", "kind": "numeric", "size": 4}]}, "size"),
-        ({"features": [{"name": "x", "kind": "numeric", "of": "y"}]}, "only a sequence can be"),
+        ({"features": [{"name": "x", "kind": "numeric", "of": "y"}]}, "only a sequence holds"),
         ({"features": [{"name": "x", "kind": "sequence", "of": "y", "max_length": 2}]}, "which is no categorical"),
         ({"features": [{"name": "clicked", "kind": "numeric"}]}, "labels and features at once"),
         ({"labels": [{"name": "acted", "action": "acted"}]}, "taken by the head"),
