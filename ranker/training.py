@@ -55,7 +55,7 @@ class TrainingConfig:
     embedding_decay: float = 1.0
     hidden_users: float | None = None
     hidden_items: float | None = None
-    hidden_features: float = 0.01
+    hidden_features: float = 0.005
     num_threads: int = 1
 
     def __post_init__(self) -> None:
