@@ -117,12 +117,12 @@ class Examples:
     @cached_property
     def request_codes(self) -> npt.NDArray[np.int64]:
         """The request of each row as a small integer."""
-        return self.request_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
+        return _numbered(self.request_ids)
 
     @cached_property
     def item_codes(self) -> npt.NDArray[np.int64]:
         """The item of each row as a small integer."""
-        return self.item_ids.dictionary_encode().indices.to_numpy().astype(np.int64)
+        return _numbered(self.item_ids)
 
     @property
     def has_positions(self) -> bool:
@@ -200,6 +200,11 @@ class Examples:
 def _stack(columns: list[npt.NDArray[np.generic]], rows: int) -> Tensor:
     stacked = np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
     return torch.from_numpy(np.ascontiguousarray(stacked)) if columns else torch.zeros((rows, 0), dtype=torch.int64)
+
+
+def _numbered(ids: pa.Array) -> npt.NDArray[np.int64]:
+    """Each id as a small integer, in the order in which they first occur."""
+    return ids.dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _text(values: pa.ChunkedArray) -> pa.Array:

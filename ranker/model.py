@@ -145,7 +145,6 @@ class Ranker(nn.Module):
         if self.training:
             categorical_BC = categorical_BC * self._shown(categorical_BC)
             missing_BN = missing_BN | ~self._shown(missing_BN)
-            numeric_BN = numeric_BN.masked_fill(missing_BN, 0.0)
             sequences = tuple(values_BL * self._shown(values_BL[:, :1]) for values_BL in sequences)
         rows_BC = self.embedding.rows(categorical_BC, vocabularies=self._categorical)
         if self.training:

@@ -89,14 +89,23 @@ class Rows:
                 columns += [np.isnan(values).astype(float)]
         return np.stack(columns, axis=1).astype(np.float32)
 
+    def indicators(self, *, of_columns: bool) -> dict[str, np.ndarray]:
+        """A 0/1 column for each value of each sequence, as a tree takes them.
+
+        of_columns: those too that hold another column's values, which are as many as that one has.
+        """
+        names = [name for name, other in self.sequences.items() if of_columns or not other]
+        return {label: column for name in names for label, column in self._indicators[name].items()}
+
     @cached_property
-    def indicators(self) -> dict[str, np.ndarray]:
-        """A 0/1 column for each value of each sequence, as a tree takes them."""
+    def _indicators(self) -> dict[str, dict[str, np.ndarray]]:
         found = {}
         for name in self.sequences:
             lists = [set(values) for values in self.table[name]]
-            for value in sorted(set().union(*lists[: self.middle])):
-                found[f"{name}={value}"] = np.array([value in values for values in lists], dtype=np.int8)
+            found[name] = {
+                f"{name}={value}": np.array([value in values for values in lists], dtype=np.int8)
+                for value in sorted(set().union(*lists[: self.middle]))
+            }
         return found
 
 

@@ -12,7 +12,7 @@ def train(rows: Rows, setting: dict[str, Any], seed: int) -> tuple[np.ndarray, n
     names = [name for name in rows.categorical if setting["ids"] or name not in rows.ids]
     columns = {name: rows.table[name].fillna("").astype(str) for name in names}
     columns |= {name: rows.table[name] for name in rows.numeric}
-    columns |= {name: one for name, one in rows.indicators.items() if not rows.sequences[name.partition("=")[0]]}
+    columns |= rows.indicators(of_columns=False)
     features = pd.DataFrame(columns)
     first, middle = slice(rows.middle), slice(rows.middle, rows.last)
     model = catboost.CatBoostClassifier(

@@ -24,10 +24,7 @@ def train(rows: Rows, setting: dict[str, Any], seed: int) -> tuple[np.ndarray, n
     names = [name for name in rows.categorical if setting["ids"] or name not in rows.ids]
     columns = {name: rows.table[name].astype("category") for name in names}
     columns |= {name: rows.table[name] for name in rows.numeric}
-    for name, column in rows.indicators.items():
-        # The recent items are as many columns as there are items.
-        if setting["recent"] or not rows.sequences[name.partition("=")[0]]:
-            columns[name] = column
+    columns |= rows.indicators(of_columns=setting["recent"])
     features = pd.DataFrame(columns)
     first, middle = slice(rows.middle), slice(rows.middle, rows.last)
     data = lightgbm.Dataset(features[first], rows.labels[first])
