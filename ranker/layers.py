@@ -3,8 +3,12 @@
 Shapes: B examples, X width of the joined features, H heads, E experts, L recent items, D embedding size.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+
+LOWEST = -(2**63)
 
 
 class CrossLayer(nn.Module):
@@ -31,22 +35,37 @@ class Experts(nn.Module):
 
     def __init__(self, width: int, *, num_heads: int, num_experts: int, sizes: tuple[int, ...], dropout: float) -> None:
         super().__init__()
+        self.num_experts, self.dropout = num_experts, dropout
+        # All experts read the same: their first layers are one multiplication.
+        self.first = nn.Linear(width, num_experts * sizes[0])
+        nn.init.zeros_(self.first.bias)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for size_in, size_out in zip((width, *sizes[:-1]), sizes, strict=True):
+        for size_in, size_out in pairwise(sizes):
             bound = size_in**-0.5
             self.weights.append(torch.empty(num_experts, size_in, size_out).uniform_(-bound, bound))
             self.biases.append(torch.zeros(num_experts, 1, size_out))
-        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(sizes[-1])
         self.gate = nn.Linear(width, num_heads * num_experts)
 
     def forward(self, x_BX: Tensor) -> Tensor:
-        num_experts = len(self.weights[0])
-        x_EBY = x_BX.expand(num_experts, *x_BX.shape)
+        x_EBY = self._dropped(nn.functional.silu(self.first(x_BX))).unflatten(1, (self.num_experts, -1)).transpose(0, 1)
         for weight_EXY, bias_E1Y in zip(self.weights, self.biases, strict=True):
-            x_EBY = self.dropout(nn.functional.silu(torch.baddbmm(bias_E1Y, x_EBY, weight_EXY)))
-        gates_BHE = self.gate(x_BX).unflatten(1, (-1, num_experts)).softmax(2)
+            x_EBY = self._dropped(nn.functional.silu(torch.baddbmm(bias_E1Y, x_EBY, weight_EXY)))
+        gates_BHE = self.gate(x_BX).unflatten(1, (-1, self.num_experts)).softmax(2)
         return torch.bmm(gates_BHE, self.norm(x_EBY).transpose(0, 1))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return dropped(x, share=self.dropout) if self.training and self.dropout else x
+
+
+def dropped(x: Tensor, *, share: float) -> Tensor:
+    """Dropout of the 256ths nearest to `share`, from a random byte for each element: a quarter of what torch's takes,
+    which on a CPU was an eighth of a training step.
+    """
+    num_dropped = min(max(round(256 * share), 1), 255)
+    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(LOWEST, None)
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= num_dropped
+    return x * kept * (256 / (256 - num_dropped))
 
 
 class Towers(nn.Module):
