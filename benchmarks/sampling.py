@@ -85,7 +85,7 @@ def trained(seed: int) -> Iterator[tuple[str, Scores, Examples, Examples, dict[s
         overall = float((draw_B < keep_B)[~acted_B].mean())
         one_B = torch.full((len(kept),), overall, dtype=torch.float64)
         yield ONE_CORRECTION, scores_of(replace(sampled, negative_keep_probability_B=one_B)), train, judged, truth
-        with patch("ranker.training.shuffled_batches", batches_in_order):
+        with patch("ranker.rows.row_keys", numbers), patch("ranker.rows.permutation", in_order):
             yield FILE_ORDER, scores_of(in_file_order(sampled, draw_B[kept])), train, judged, truth
 
 
@@ -96,8 +96,12 @@ def in_file_order(sampled: Examples, draw_B: NDArray[np.float64]) -> Examples:
     return replace(sampled[order], event_ids=pa.array([f"{row:09d}" for row in range(len(order))]))
 
 
-def batches_in_order(num_rows: int, *, batch_size: int, seed: int, epoch: int) -> Iterator[torch.Tensor]:
-    yield from torch.arange(num_rows).split(batch_size)
+def numbers(event_ids: pa.Array) -> NDArray[np.int64]:
+    return event_ids.cast(pa.int64()).to_numpy()
+
+
+def in_order(num: int, *seeds: int) -> NDArray[np.int64]:
+    return np.arange(num)
 
 
 def positives_by_segment(labels: Floats, examples: Examples) -> dict[str, float]:

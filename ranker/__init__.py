@@ -9,6 +9,7 @@ from ranker.calibrator import Calibrator, calibrate
 from ranker.evaluation import evaluate
 from ranker.examples import Examples
 from ranker.isotonic import IsotonicCalibration, fit_isotonic
+from ranker.loop import Fitted, Progress, TrainingConfig
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
@@ -16,7 +17,7 @@ from ranker.robustness import Loss, robustness
 from ranker.scoring import Scores, score
 from ranker.spec import Feature, FeatureSpec, Label
 from ranker.streamed_bootstrap import StreamedComparison
-from ranker.training import Fitted, Progress, TrainingConfig, distill, fit
+from ranker.training import distill, fit
 
 __all__ = [
     "Calibration",

@@ -1,6 +1,6 @@
 """Embeddings of hashed values: a row for each bucket met often enough, and what is unknown for all others.
 
-Shapes: B examples, L values of an example, V vocabularies, D embedding size, R rows.
+Shapes: B examples, L values of an example, V buckets of all vocabularies, D embedding size.
 """
 
 from collections.abc import Sequence
@@ -28,22 +28,31 @@ class HashedEmbedding(nn.Module):
     def __init__(self, cardinalities: Sequence[int], *, size: int, min_count: int, num_rows: int | None = None) -> None:
         super().__init__()
         self.min_count = min_count
-        starts_V1 = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities)]).cumsum(0)
-        self.register_buffer("offsets", starts_V1[:-1], persistent=False)
-        self.register_buffer("count", torch.zeros(int(starts_V1[-1]), dtype=torch.int64))
-        self.register_buffer("row_of", torch.full((int(starts_V1[-1]),), UNKNOWN_ROW, dtype=torch.int64))
+        starts = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities)]).cumsum(0)
+        self.register_buffer("offsets", starts[:-1], persistent=False)
+        self.register_buffer("count", torch.zeros(int(starts[-1]), dtype=torch.int64))
+        self.register_buffer("row_of", torch.full((int(starts[-1]),), UNKNOWN_ROW, dtype=torch.int64))
         self.row_of[self.offsets] = 1 + torch.arange(len(cardinalities))
         self.unknown = nn.Parameter(torch.randn(len(cardinalities), size) * 0.01)
         self.deviation = nn.Parameter(torch.zeros(num_rows or 1 + len(cardinalities), size))
 
-    def meet(self, buckets_BL: Tensor, *, vocabularies: slice) -> None:
-        """Count the values that training is about to use, and give those met often enough a row of their own."""
+    def values_met(self, buckets_BL: Tensor, *, vocabularies: slice) -> Tensor:
+        """How often each bucket of all vocabularies occurs (V)."""
         flat = (buckets_BL + self.offsets[vocabularies]).flatten()
-        self.count += torch.bincount(flat, minlength=len(self.count))
+        return torch.bincount(flat, minlength=len(self.count))
+
+    def meet(self, met_V: Tensor) -> None:
+        """Count the values that training is about to use, and give those met often enough a row of their own."""
+        self.count += met_V
         new = torch.nonzero((self.count >= self.min_count) & (self.row_of == UNKNOWN_ROW)).flatten()
         self.row_of[new] = len(self.deviation) + torch.arange(len(new))
         added = self.deviation.new_zeros(len(new), self.deviation.shape[1])
         self.deviation = nn.Parameter(torch.cat([self.deviation.detach(), added]))
+
+    def buckets_of(self, vocabulary: int) -> slice:
+        """Where the buckets of a vocabulary lie among those of all."""
+        ends = [*self.offsets.tolist(), len(self.count)]
+        return slice(ends[vocabulary], ends[vocabulary + 1])
 
     def rows_below(self, count: int) -> Tensor:
         """The rows of values that were met fewer times than that."""

@@ -1,5 +1,6 @@
 """Examples: the rows of an examples table as tensors and arrays, read column by column from Arrow."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -181,6 +182,29 @@ class Examples:
         examples._check()
         return examples
 
+    @classmethod
+    def chunks(
+        cls,
+        batches: pa.RecordBatchReader,
+        *,
+        spec: FeatureSpec,
+        actions: tuple[str, ...] | list[str] | None = None,
+        num_rows: int = 100_000,
+    ) -> Iterator["Examples"]:
+        """The rows of a reader, at least `num_rows` at a time, as `from_arrow` reads them; one chunk without rows if
+        there are none. Raises ValueError as `from_arrow` does, when the rows come.
+        """
+        waiting: list[pa.RecordBatch] = []
+        empty = True
+        for batch in batches:
+            waiting.append(batch)
+            if sum(map(len, waiting)) >= num_rows:
+                yield cls.from_arrow(pa.Table.from_batches(waiting), spec=spec, actions=actions)
+                waiting, empty = [], False
+        if waiting or empty:
+            table = pa.Table.from_batches(waiting, schema=batches.schema)
+            yield cls.from_arrow(table, spec=spec, actions=actions)
+
     def _check(self) -> None:
         keep_B = self.negative_keep_probability_B
         if not bool(((keep_B > 0) & (keep_B <= 1)).all()):
@@ -241,7 +265,7 @@ def _positions(table: pa.Table, spec: FeatureSpec) -> npt.NDArray[np.int64]:
 def _microseconds(values: pa.ChunkedArray, name: str) -> npt.NDArray[np.int64]:
     if not pa.types.is_timestamp(values.type) or values.null_count:
         raise ValueError(f"{name!r} is {values.type} with {values.null_count} nulls; a timestamp without was expected")
-    return pc.cast(pc.cast(values, pa.timestamp("us", tz=values.type.tz), safe=False), pa.int64()).to_numpy()
+    return pc.cast(pc.cast(values, pa.timestamp("us", tz=values.type.tz), safe=False), pa.int64()).to_numpy().copy()
 
 
 def _one_surface(rows: int) -> Codes:

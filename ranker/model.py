@@ -120,18 +120,19 @@ class Ranker(nn.Module):
         """The vocabularies of the categorical features, which come first."""
         return slice(len(self.spec.categorical))
 
-    def meet(self, categorical_BC: Tensor, sequences: tuple[Tensor, ...]) -> None:
-        """Count the values that training is about to use; those met often enough get an embedding of their own."""
-        self.embedding.meet(categorical_BC, vocabularies=self._categorical)
+    def values_met(self, categorical_BC: Tensor, sequences: tuple[Tensor, ...]) -> Tensor:
+        """How often each bucket of all vocabularies occurs; what a sequence `of` a feature holds is not counted."""
+        met_V = self.embedding.values_met(categorical_BC, vocabularies=self._categorical)
         for feature, values_BL in zip(self.spec.sequences, sequences, strict=True):
             if not feature.of:
-                self.embedding.meet(values_BL, vocabularies=self.vocabularies[feature.name])
+                met_V += self.embedding.values_met(values_BL, vocabularies=self.vocabularies[feature.name])
+        return met_V
 
     def hide(self, *, user: float, item: float, features: float) -> None:
         """Let training hide these shares of user and item ids as unknown, of the users' histories, which tell who they
         are, and of each feature as missing."""
         shares = {self.spec.user: user, self.spec.item: item}
-        self.hidden_share = torch.tensor([shares.get(feature.name, 0.0) for feature in self.spec.categorical])
+        self.hidden_share.copy_(torch.tensor([shares.get(feature.name, 0.0) for feature in self.spec.categorical]))
         self.hidden_history, self.hidden_features = user, features
 
     def forward(
@@ -148,7 +149,8 @@ class Ranker(nn.Module):
             sequences = tuple(values_BL * self._shown(values_BL[:, :1]) for values_BL in sequences)
         rows_BC = self.embedding.rows(categorical_BC, vocabularies=self._categorical)
         if self.training:
-            rows_BC = rows_BC.masked_fill(torch.rand(rows_BC.shape) < self.hidden_share, UNKNOWN_ROW)
+            hidden_BC = torch.rand(rows_BC.shape, device=rows_BC.device) < self.hidden_share
+            rows_BC = rows_BC.masked_fill(hidden_BC, UNKNOWN_ROW)
         vectors_BCD = self.embedding(rows_BC, vocabularies=self._categorical)
         parts = [vectors_BCD.flatten(1), self.numeric(numeric_BN, missing_BN).flatten(1)]
         for feature, values_BL in zip(self.spec.sequences, sequences, strict=True):
@@ -161,13 +163,13 @@ class Ranker(nn.Module):
 
     def _shown(self, values: Tensor) -> Tensor:
         """Which values training lets the model see; the others are missing for once."""
-        return torch.rand(values.shape) >= self.hidden_features
+        return torch.rand(values.shape, device=values.device) >= self.hidden_features
 
     def _sequence(self, feature: Feature, values_BL: Tensor, vectors_BCD: Tensor) -> Tensor:
         if not feature.of:
             return self.embedding.mean(values_BL, vocabularies=self.vocabularies[feature.name])
         if self.training:
-            values_BL = values_BL * (torch.rand(len(values_BL), 1) >= self.hidden_history)
+            values_BL = values_BL * (torch.rand(len(values_BL), 1, device=values_BL.device) >= self.hidden_history)
         vocabulary = self.vocabularies[feature.of]
         recent_BLD = self.embedding(self.embedding.rows(values_BL, vocabularies=vocabulary), vocabularies=vocabulary)
         return self.attention[feature.name](vectors_BCD[:, vocabulary.start], recent_BLD, values_BL > 0)
@@ -175,7 +177,7 @@ class Ranker(nn.Module):
     def position_logits(self, surface_B: Tensor, position_B: Tensor) -> Tensor:
         """What the shown position adds (B, H); zeros for serving weights, which know position 1 only."""
         if self.position is None:
-            return torch.zeros(len(position_B), len(self.heads))
+            return torch.zeros(len(position_B), len(self.heads), device=position_B.device)
         return self.position(surface_B, position_B)
 
     def to_files(self) -> dict[str, bytes]:

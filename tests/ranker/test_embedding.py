@@ -17,6 +17,10 @@ def vectors(embedding: HashedEmbedding, buckets: list[int], vocabularies: slice 
     return embedding(embedding.rows(buckets_BL, vocabularies=vocabularies), vocabularies=vocabularies)[0]
 
 
+def meet(embedding: HashedEmbedding, buckets_BL: torch.Tensor, vocabularies: slice) -> None:
+    embedding.meet(embedding.values_met(buckets_BL, vocabularies=vocabularies))
+
+
 def learn(embedding: HashedEmbedding) -> None:
     """Give every row but that of the unknown a vector of its own."""
     with torch.no_grad():
@@ -26,28 +30,28 @@ def learn(embedding: HashedEmbedding) -> None:
 def test_a_value_has_a_row_once_it_was_met_often_enough_and_until_then_is_the_unknown_one(
     embedding: HashedEmbedding,
 ) -> None:
-    embedding.meet(torch.tensor([[1], [1], [2]]), vocabularies=USERS)
+    meet(embedding, torch.tensor([[1], [1], [2]]), USERS)
     learn(embedding)
     known, once, never = vectors(embedding, [1, 2, 3])
     assert not known.equal(once)
     assert once.equal(never)
     assert once.equal(embedding.unknown[0])
     # A second meeting later on counts together with the first.
-    embedding.meet(torch.tensor([[2]]), vocabularies=USERS)
+    meet(embedding, torch.tensor([[2]]), USERS)
     assert len(embedding.deviation) == 1 + 2 + 2
 
 
 def test_a_row_that_is_added_changes_no_vector_until_it_has_learnt(embedding: HashedEmbedding) -> None:
-    embedding.meet(torch.tensor([[1], [1]]), vocabularies=USERS)
+    meet(embedding, torch.tensor([[1], [1]]), USERS)
     learn(embedding)
     before = vectors(embedding, [0, 1, 2, 3])
-    embedding.meet(torch.tensor([[2], [2], [3], [3]]), vocabularies=USERS)
+    meet(embedding, torch.tensor([[2], [2], [3], [3]]), USERS)
     assert vectors(embedding, [0, 1, 2, 3]).equal(before)
 
 
 def test_vocabularies_do_not_share_rows(embedding: HashedEmbedding) -> None:
-    embedding.meet(torch.tensor([[1], [1]]), vocabularies=USERS)
-    embedding.meet(torch.tensor([[1, 2], [1, 2]]), vocabularies=GENRES)
+    meet(embedding, torch.tensor([[1], [1]]), USERS)
+    meet(embedding, torch.tensor([[1, 2], [1, 2]]), GENRES)
     learn(embedding)
     assert not vectors(embedding, [1]).equal(vectors(embedding, [1], GENRES))
     both = torch.tensor([[1, 1]])
@@ -58,7 +62,7 @@ def test_vocabularies_do_not_share_rows(embedding: HashedEmbedding) -> None:
 
 
 def test_the_mean_counts_unknown_values_but_not_the_padding(embedding: HashedEmbedding) -> None:
-    embedding.meet(torch.tensor([[1], [1]]), vocabularies=GENRES)
+    meet(embedding, torch.tensor([[1], [1]]), GENRES)
     learn(embedding)
     known, unknown, missing = vectors(embedding, [1, 3, 0], GENRES)
     means = embedding.mean(torch.tensor([[1, 3, 0], [1, 0, 0], [0, 0, 0]]), vocabularies=GENRES)
@@ -66,7 +70,7 @@ def test_the_mean_counts_unknown_values_but_not_the_padding(embedding: HashedEmb
 
 
 def test_rare_rows_are_those_met_fewer_times(embedding: HashedEmbedding) -> None:
-    embedding.meet(torch.tensor([[1]] * 5 + [[2]] * 3), vocabularies=USERS)
+    meet(embedding, torch.tensor([[1]] * 5 + [[2]] * 3), USERS)
     row_of_1, row_of_2 = embedding.rows(torch.tensor([[1], [2]]), vocabularies=USERS).flatten().tolist()
     assert row_of_2 in embedding.rows_below(5).tolist()
     assert row_of_1 not in embedding.rows_below(5).tolist()

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 
 from ranker import Examples, Feature, FeatureSpec
-from ranker.batches import content_order, shuffled_batches
 from ranker.hashing import buckets
 
 
@@ -77,20 +76,6 @@ def test_rows_that_cannot_be_true_are_refused(spec: FeatureSpec, world: Callable
     ):
         with pytest.raises(ValueError, match=message):
             Examples.from_arrow(broken, spec=spec, actions=actions)
-
-
-def test_every_row_comes_once_per_epoch_in_another_order() -> None:
-    first, second = (
-        np.concatenate([batch.numpy() for batch in shuffled_batches(100, batch_size=32, seed=5, epoch=epoch)])
-        for epoch in (0, 1)
-    )
-    assert sorted(first) == sorted(second) == list(range(100))
-    assert (first != second).any()
-
-
-def test_an_event_that_occurs_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 event ids occur more than once"):
-        content_order(pa.array(["a", "a", "b"]))
 
 
 def test_without_a_column_for_it_a_row_with_any_label_is_acted(spec: FeatureSpec, world: Callable) -> None:

@@ -1,0 +1,358 @@
+"""The training loop: batches, loss, optimiser and schedule, from a model as it starts to one as it ends.
+
+Shapes: B examples, H heads.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ranker import checkpoint as checkpoints
+from ranker.embedding import HashedEmbedding
+from ranker.examples import Examples
+from ranker.levels import level_corrections
+from ranker.loss import distillation_loss, label_loss
+from ranker.model import Ranker
+from ranker.rows import Rows, TrainingRows, labels_of
+from ranker.scoring import ROWS_AT_ONCE, score
+from ranker.start import sequences_of
+
+CURVE_POINTS = 100
+# Rows of a value from which on they are too many to be learnt by heart.
+MEMORABLE = 1_000
+STEPS_PER_EPOCH, MIN_BATCH, MAX_BATCH = 600, 128, 4096
+# Of so many rows, a tenth of a per cent acted on, the level is known to 1.6 %.
+LEVEL_ROWS = 4_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train. AdamW; the learning rate rises over a tenth of the steps and falls to zero on a cosine.
+
+    Each epoch begins with the embeddings of the start for values that fewer than 1,000 examples have, and only the
+    other weights go on: met a second time, a user's few rows are learnt by heart (the one-epoch phenomenon; Liu et al.
+    2023, arXiv 2305.19531).
+    `batch_size` is by default a power of two with which an epoch has about 600 steps.
+    `embedding_decay` is the weight decay of the hashed embeddings, `decay` that of the other weights.
+    `hidden_users` and `hidden_items` are the shares of ids that training hides as unknown, so that the model ranks well
+    without them: by default as many as turn out to be unknown, see `unknown_shares`. `hidden_features` is the share of
+    each feature's values that it hides as missing, so that a feature that fails to arrive costs what it knew, not more.
+    `position_learning_rate` is higher: a position logit has few values, each with many rows.
+    One thread by default: batches this small gain little from a second, and on a busy machine two threads that
+    wait for each other trained 24 times slower than one (measured).
+    `bf16` multiplies in bfloat16, where the processor has it. On a `device` other than the CPU, rows that are in memory
+    stay on it for all epochs, and those in files go there a file at a time.
+    """
+
+    epochs: int = 3
+    batch_size: int | None = None
+    learning_rate: float = 0.004
+    embedding_learning_rate: float = 0.008
+    position_learning_rate: float = 0.03
+    decay: float = 0.1
+    embedding_decay: float = 1.0
+    hidden_users: float | None = None
+    hidden_items: float | None = None
+    hidden_features: float = 0.005
+    num_threads: int = 1
+    bf16: bool = False
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.rows_in_batch(0), self.num_threads) < 1:
+            raise ValueError(f"{self}: epochs, batch_size and num_threads must be at least 1")
+        rates = (self.learning_rate, self.embedding_learning_rate, self.position_learning_rate)
+        if min(rates) <= 0 or min(self.decay, self.embedding_decay) < 0:
+            raise ValueError(f"{self}: learning rates must lie above 0, decays at or above 0")
+        for name in ("hidden_users", "hidden_items", "hidden_features"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise ValueError(f"{name} is {share}; it must lie in [0, 1)")
+
+    def rows_in_batch(self, num_rows: int) -> int:
+        """The batch size for so many rows.
+
+        >>> [TrainingConfig().rows_in_batch(rows) for rows in (1_000, 70_000, 1_000_000, 100_000_000)]
+        [128, 128, 1024, 4096]
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        return int(min(max(2 ** (num_rows // STEPS_PER_EPOCH).bit_length() // 2, MIN_BATCH), MAX_BATCH))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands: rows seen of all rows of all epochs, their pace, and the recent loss."""
+
+    epoch: int
+    num_seen: int
+    num_total: int
+    examples_per_second: float
+    seconds_left: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained model and its loss curve.
+
+    curve: {"examples", "loss"}: training loss, averaged since the point before.
+    epochs: {"epoch", "validation_loss"}: label loss on the validation examples after each epoch (empty without).
+    optimizer: AdamW's moments as `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`, for a warm start from this model.
+    """
+
+    model: Ranker
+    curve: list[dict[str, float]]
+    epochs: list[dict[str, float]]
+    optimizer: dict[str, Tensor]
+    seconds: float
+
+
+class Objective(nn.Module):
+    """The loss of one batch, as one module: what torch's DistributedDataParallel wraps."""
+
+    def __init__(self, model: Ranker, *, alpha: float, bf16: bool) -> None:
+        super().__init__()
+        self.model, self.alpha, self.bf16 = model, alpha, bf16
+
+    def forward(self, rows: Rows, share: float) -> Tensor:
+        """The mean loss of the rows times `share`, by which ranks with more rows in a step weigh more."""
+        logits_BH = self.logits(rows)
+        if not len(rows):
+            return logits_BH.sum() * 0
+        labels_BH, keep_B = rows.labels_BH, rows.negative_keep_probability_B
+        if rows.teacher_logits_BH.shape[1]:
+            loss = distillation_loss(
+                logits_BH,
+                labels_BH=labels_BH,
+                teacher_logits_BH=rows.teacher_logits_BH,
+                negative_keep_probability_B=keep_B,
+                alpha=self.alpha,
+            )
+        else:
+            loss = label_loss(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=keep_B)
+        return loss * share
+
+    def logits(self, rows: Rows) -> Tensor:
+        """Bare logits (B, H) at the position shown."""
+        with torch.autocast(rows.labels_BH.device.type, torch.bfloat16, enabled=self.bf16):
+            features_BH = self.model(
+                rows.categorical_BC, rows.numeric_BN, rows.missing_BN, sequences_of(self.model, rows)
+            )
+        return features_BH.float() + self.model.position_logits(rows.surface_B, rows.position_B)
+
+
+@dataclass(kw_only=True)
+class Standing:
+    """How far a training has come, beside weights and optimiser."""
+
+    step: int
+    curve: list[dict[str, float]]
+    epochs: list[dict[str, float]]
+    best: dict[str, Tensor] | None
+
+
+def train(
+    model: Ranker,
+    rows: TrainingRows,
+    *,
+    training: TrainingConfig,
+    seed: int,
+    alpha: float,
+    moments: Mapping[str, Tensor] | None,
+    validation: Examples | None,
+    checkpoint: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> Fitted:
+    """Train a model that has met the rows; see `fit`."""
+    device = torch.device(training.device)
+    model.to(device)
+    objective = Objective(model, alpha=alpha, bf16=training.bf16)
+    together = nn.parallel.DistributedDataParallel(objective) if rows.ranks.size > 1 else objective
+    optimizer = _optimizer(model, training)
+    if moments is not None:
+        _restore(optimizer, model, moments)
+    again = _Again.of(model.embedding, optimizer)
+    batch_size = training.rows_in_batch(len(rows))
+    steps_in_epoch = rows.num_steps(batch_size)
+    num_steps = training.epochs * steps_in_epoch
+    every = max(1, num_steps // CURVE_POINTS)
+
+    of = checkpoints.fingerprint(rows, training=training, seed=seed, alpha=alpha, config=model.config)
+    now = Standing(step=0, curve=[], epochs=[], best=None)
+    if checkpoint is not None and (saved := rows.ranks.of_first(lambda: checkpoints.read(checkpoint, of=of))):
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        now = Standing(**saved["standing"])
+    started, began_at, saved_at = time.monotonic(), now.step, time.monotonic()
+    recent, recent_rows = torch.zeros((), device=device), 0
+    for epoch in range(now.step // steps_in_epoch, training.epochs):
+        model.train()
+        first = now.step - epoch * steps_in_epoch
+        if epoch and not first:
+            again.begin(model.embedding, optimizer)
+        batches = rows.batches(batch_size=batch_size, seed=seed, epoch=epoch, first=first, device=training.device)
+        for batch, num_together in batches:
+            torch.manual_seed(_seed(seed, now.step, rows.ranks.rank))
+            pace = _pace(now.step, num_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * pace
+            loss = together(batch, rows.ranks.size * len(batch) / num_together)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            now.step, recent_rows = now.step + 1, recent_rows + num_together
+            recent = recent + loss.detach() * num_together
+            if now.step % every == 0 or now.step == num_steps:
+                now.curve.append({"examples": now.step / num_steps * training.epochs * len(rows)})
+                now.curve[-1]["loss"] = float(recent) / recent_rows
+                recent, recent_rows = torch.zeros((), device=device), 0
+                if on_progress is not None:
+                    on_progress(_progress(now, epoch, num_steps, training.epochs * len(rows), started, began_at))
+                # Not between two epochs: what is done there belongs to neither.
+                due = time.monotonic() - saved_at >= checkpoints.SECONDS_BETWEEN and now.step % steps_in_epoch
+                if checkpoint is not None and due and rows.ranks.rank == 0:
+                    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "standing": vars(now)}
+                    checkpoints.write(checkpoint, state, of=of)
+                    saved_at = time.monotonic()
+        if validation is not None:
+            loss_now = _validation_loss(model, validation)
+            if not now.epochs or loss_now < min(one["validation_loss"] for one in now.epochs):
+                now.best = copy.deepcopy(model.state_dict())
+            now.epochs.append({"epoch": float(epoch + 1), "validation_loss": loss_now})
+    if now.best is not None:
+        model.load_state_dict(now.best)
+    _set_level(objective, rows, device=device)
+    if checkpoint is not None and rows.ranks.rank == 0:
+        checkpoint.unlink(missing_ok=True)
+    return Fitted(
+        model=model.cpu().eval(),
+        curve=now.curve,
+        epochs=now.epochs,
+        optimizer=_moments(optimizer, model),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _optimizer(model: Ranker, training: TrainingConfig) -> torch.optim.Optimizer:
+    tables = [model.embedding.deviation]
+    position = [p for name, p in model.named_parameters() if name.startswith("position.")]
+    own = {id(p) for p in (*tables, *position)}
+    rest = [p for p in model.parameters() if id(p) not in own]
+    groups = [
+        {"params": rest, "peak": training.learning_rate, "weight_decay": training.decay},
+        {"params": tables, "peak": training.embedding_learning_rate, "weight_decay": training.embedding_decay},
+        {"params": position, "peak": training.position_learning_rate, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+
+
+def _moments(optimizer: torch.optim.Optimizer, model: Ranker) -> dict[str, Tensor]:
+    """The optimiser's state of each parameter by name."""
+    return {
+        f"{name}.{what}": value.cpu()
+        for name, parameter in model.named_parameters()
+        for what, value in optimizer.state[parameter].items()
+    }
+
+
+def _restore(optimizer: torch.optim.Optimizer, model: Ranker, moments: Mapping[str, Tensor]) -> None:
+    """Go on from another training's moments. Rows that have been added since begin without a direction, and with the
+    mean of the others' squared gradients: with 0, their first step would be three times too long.
+    """
+    for name, parameter in model.named_parameters():
+        try:
+            state = {what: moments[f"{name}.{what}"].clone() for what in ("step", "exp_avg", "exp_avg_sq")}
+        except KeyError as error:
+            raise ValueError(f"the optimiser's state lacks {error}; train from scratch, or without it") from error
+        added = parameter.shape[0] - state["exp_avg"].shape[0] if parameter.dim() else 0
+        if added < 0 or state["exp_avg"].shape[1:] != parameter.shape[1:]:
+            raise ValueError(
+                f"the optimiser's state of {name} has shape {tuple(state['exp_avg'].shape)}; the model's is "
+                f"{tuple(parameter.shape)}: they are not of one training"
+            )
+        if added:
+            mean = state["exp_avg_sq"].mean(0, keepdim=True).expand(added, *parameter.shape[1:])
+            state["exp_avg_sq"] = torch.cat([state["exp_avg_sq"], mean])
+            state["exp_avg"] = torch.cat([state["exp_avg"], torch.zeros_like(mean)])
+        optimizer.state[parameter] = {what: value.to(parameter.device) for what, value in state.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Again:
+    """What the rows of rare values begin each epoch with: their embeddings, and the moments of these."""
+
+    rare: Tensor
+    embeddings: Tensor
+    moments: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, embedding: HashedEmbedding, optimizer: torch.optim.Optimizer) -> "_Again":
+        rare, state = embedding.rows_below(MEMORABLE), optimizer.state[embedding.deviation]
+        embeddings = embedding.deviation.detach()[rare]
+        moments = {what: state[what][rare] for what in ("exp_avg", "exp_avg_sq") if what in state}
+        return cls(rare=rare, embeddings=embeddings, moments=moments)
+
+    def begin(self, embedding: HashedEmbedding, optimizer: torch.optim.Optimizer) -> None:
+        with torch.no_grad():
+            embedding.deviation[self.rare] = self.embeddings
+            for what in ("exp_avg", "exp_avg_sq"):
+                start = self.moments.get(what, torch.zeros(()))
+                optimizer.state[embedding.deviation][what][self.rare] = start.to(embedding.deviation.device)
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """What is dropped and hidden in a step depends on the step alone, so that training can go on from any."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
+
+
+def _pace(step: int, num_steps: int) -> float:
+    """Share of the learning rate at a step: a linear rise over the first tenth, then a cosine down to 0."""
+    rise = max(1, num_steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return float(0.5 * (1 + np.cos(np.pi * (step - rise) / max(1, num_steps - rise))))
+
+
+def _set_level(objective: Objective, rows: TrainingRows, *, device: torch.device) -> None:
+    """Add to each head what makes it predict as many outcomes as there were."""
+    sample = rows.sample(LEVEL_ROWS).to(device)
+    objective.model.eval()
+    with torch.inference_mode():
+        parts = [
+            objective.logits(sample.take(index_B))
+            for index_B in torch.arange(len(sample), device=device).split(ROWS_AT_ONCE)
+        ]
+    corrections_H = level_corrections(
+        torch.cat(parts) if parts else sample.labels_BH,
+        labels_BH=sample.labels_BH,
+        negative_keep_probability_B=sample.negative_keep_probability_B,
+        total=rows.ranks.total,
+    )
+    with torch.no_grad():
+        objective.model.output.bias.add_(corrections_H)
+
+
+def _progress(now: Standing, epoch: int, num_steps: int, num_total: int, started: float, began_at: int) -> Progress:
+    num_seen = round(now.step / num_steps * num_total)
+    pace = (now.step - began_at) / num_steps * num_total / max(time.monotonic() - started, 1e-9)
+    return Progress(
+        epoch=epoch + 1,
+        num_seen=num_seen,
+        num_total=num_total,
+        examples_per_second=pace,
+        seconds_left=(num_total - num_seen) / pace,
+        loss=now.curve[-1]["loss"],
+    )
+
+
+def _validation_loss(model: Ranker, validation: Examples) -> float:
+    logits_BH = score(model, validation, position="shown").logits_BH
+    keep_B = validation.negative_keep_probability_B.float()
+    return float(label_loss(logits_BH, labels_BH=labels_of(validation), negative_keep_probability_B=keep_B))
