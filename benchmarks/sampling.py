@@ -2,8 +2,8 @@
 
 Rows without an action are kept by content type with probability .02 to .5, and the ranker is told so row by row. Beside
 it the same model on all rows, on the sampled rows with one correction for all, and on the sampled rows in the order of
-their file, acted ones first. Of two weeks' requests four in five train and one judges: the same users and days stand on
-both sides, so that what is measured is the sampling, not the drift. About one row in twenty is acted on.
+their file, acted ones first. Of two weeks' requests four in five train and one judges. About one row in twenty is acted
+on.
 """
 
 import argparse
@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks._figures import Figure, report
-from benchmarks._simulated import SPEC, simulated_examples
+from benchmarks._sampled import Split, by_segment, positives_by_segment, worst
+from benchmarks._simulated import SPEC
 from lakehouse.dataset import ACTIONS
 from ranker import Examples, Scores, fit, score
-from ranker.metrics import Floats, auc
-from simulator.chance import draw
+from ranker.metrics import auc
 from simulator.world import World
 
 EXPOSURES, WEEKS, CLICK_LOG_ODDS = 1_000_000, 2, -3.85
@@ -34,7 +34,6 @@ RECIPES = {
 # What is judged by segment, and its controls, which must fail.
 JUDGED, ONE_CORRECTION, FILE_ORDER = "11 %", "11 %, one correction", "11 %, file order"
 TOLERANCE = 0.02
-MIN_POSITIVES = 50
 
 
 def main() -> None:
@@ -42,14 +41,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     aucs: dict[str, list[float]] = defaultdict(list)
-    pcocs: dict[tuple[str, str], list[float]] = defaultdict(list)
+    pcocs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     learnt_from: dict[str, float] = defaultdict(float)
     for seed in range(arguments.seeds):
-        for name, scores, train, judged, truth in trained(seed):
+        for name, scores, split in trained(seed):
+            judged, train = split.judged, split.train
             aucs[name].append(auc(judged.label("click"), scores.probability("click")))
             for action in ACTIONS:
-                for segment, value in by_segment(scores.probability(action), truth[action], judged).items():
-                    pcocs[name, f"{action}, {segment}"].append(value)
+                for segment, value in by_segment(scores.probability(action), split.truth[action], judged).items():
+                    pcocs[name][f"{action}, {segment}"].append(value)
                 if name == "all rows":
                     for segment, positives in positives_by_segment(train.label(action), train).items():
                         learnt_from[f"{action}, {segment}"] += positives
@@ -57,36 +57,30 @@ def main() -> None:
     report("sampling", figures(aucs, pcocs, learnt_from))
 
 
-def trained(seed: int) -> Iterator[tuple[str, Scores, Examples, Examples, dict[str, Floats]]]:
-    """A name, the scores of the judged rows, all rows to train on, those judged, and their true chances by action."""
-    world = World.draw(exposures=EXPOSURES, weeks=WEEKS, seed=seed, click_log_odds=CLICK_LOG_ODDS)
-    table = simulated_examples(world)
-    examples = Examples.from_arrow(table, spec=SPEC, actions=ACTIONS)
-    judges_B = draw(examples.request_codes, salt="judge", seed=seed) < 0.2
-    judged, train = examples[judges_B], examples[~judges_B]
-    truth = {action: table[f"{action}_truth"].to_numpy()[judges_B] for action in ACTIONS}
-    content_type = np.array(table["content_type"].to_pylist())[~judges_B]
+def trained(seed: int) -> Iterator[tuple[str, Scores, Split]]:
+    """A name, and what a model trained so says of the judged rows."""
+    split = Split.of(World.draw(exposures=EXPOSURES, weeks=WEEKS, seed=seed, click_log_odds=CLICK_LOG_ODDS))
+    train = split.train
     acted_B = train.acted_B.numpy() > 0
 
     def scores_of(examples: Examples) -> Scores:
         model = fit(examples, spec=SPEC, seed=seed).model
-        return score(model, judged, position="shown")
+        return score(model, split.judged, position="shown")
 
-    yield "all rows", scores_of(train), train, judged, truth
-    draw_B = draw(np.arange(len(train)), salt="sampling", seed=seed)
+    yield "all rows", scores_of(train), split
     for name, (keeps, _) in RECIPES.items():
-        keep_B = np.select([content_type == one for one in keeps], list(keeps.values()))
-        kept = np.flatnonzero(acted_B | (draw_B < keep_B))
-        sampled = replace(train[kept], negative_keep_probability_B=torch.from_numpy(keep_B[kept]))
-        print(f"world {seed}, {name}: {len(kept) / len(train):.1%} of {len(train):,} rows, {acted_B.mean():.1%} acted")
-        yield name, scores_of(sampled), train, judged, truth
+        keep_B = split.keep_B("content_type", keeps)
+        sampled = split.sampled(keep_B)
+        of = f"{len(sampled) / len(train):.1%} of {len(train):,} rows"
+        print(f"world {seed}, {name}: {of}, {acted_B.mean():.1%} acted")
+        yield name, scores_of(sampled), split
         if name != JUDGED:
             continue
-        overall = float((draw_B < keep_B)[~acted_B].mean())
-        one_B = torch.full((len(kept),), overall, dtype=torch.float64)
-        yield ONE_CORRECTION, scores_of(replace(sampled, negative_keep_probability_B=one_B)), train, judged, truth
+        overall = float((split.draw_B < keep_B)[~acted_B].mean())
+        one_B = torch.full((len(sampled),), overall, dtype=torch.float64)
+        yield ONE_CORRECTION, scores_of(replace(sampled, negative_keep_probability_B=one_B)), split
         with patch("ranker.rows.row_keys", numbers), patch("ranker.rows.permutation", in_order):
-            yield FILE_ORDER, scores_of(in_file_order(sampled, draw_B[kept])), train, judged, truth
+            yield FILE_ORDER, scores_of(in_file_order(sampled, split.draw_B[split.kept(keep_B)])), split
 
 
 def in_file_order(sampled: Examples, draw_B: NDArray[np.float64]) -> Examples:
@@ -104,24 +98,8 @@ def in_order(num: int, *seeds: int) -> NDArray[np.int64]:
     return np.arange(num)
 
 
-def positives_by_segment(labels: Floats, examples: Examples) -> dict[str, float]:
-    return {
-        f"{name}={value}": float(positives)
-        for name, codes in examples.segments.items()
-        for value, positives in zip(
-            codes.names, np.bincount(codes.codes, weights=labels, minlength=len(codes.names)), strict=True
-        )
-    }
-
-
-def by_segment(probabilities: Floats, truth: Floats, judged: Examples) -> dict[str, float]:
-    """Predicted over true actions of every value with enough of these."""
-    predicted, true = (positives_by_segment(one, judged) for one in (probabilities, truth))
-    return {name: predicted[name] / positives for name, positives in true.items() if positives >= MIN_POSITIVES}
-
-
 def figures(
-    aucs: dict[str, list[float]], pcocs: dict[tuple[str, str], list[float]], learnt_from: dict[str, float]
+    aucs: dict[str, list[float]], pcocs: dict[str, dict[str, list[float]]], learnt_from: dict[str, float]
 ) -> list[Figure]:
     """Means over worlds."""
     rows = []
@@ -139,7 +117,7 @@ def figures(
             )
         )
     for name in ("all rows", *RECIPES, ONE_CORRECTION, FILE_ORDER):
-        of, distance, allowed = worst(pcocs, learnt_from, name)
+        of, distance, allowed = worst(pcocs[name], learnt_from, tolerance=TOLERANCE)
         must_fail = name in (ONE_CORRECTION, FILE_ORDER)
         fails = distance > allowed
         print(f"{name}: worst segment {of}, |PCOC − 1| {distance:.4f}, {allowed:.4f} allowed")
@@ -156,20 +134,6 @@ def figures(
             )
         )
     return rows
-
-
-def worst(
-    pcocs: dict[tuple[str, str], list[float]], learnt_from: dict[str, float], name: str
-) -> tuple[str, float, float]:
-    """The segment and action that lies furthest beyond what is allowed: its name, |mean PCOC − 1|, what is allowed.
-
-    SE is 1 / √n for the n actions of all worlds that a segment's level could be learnt from; it is judged by its true
-    chances, which have no error.
-    """
-    distances = {what: abs(float(np.mean(found)) - 1) for (of, what), found in pcocs.items() if of == name}
-    allowed = {what: TOLERANCE + 3 / learnt_from[what] ** 0.5 for what in distances}
-    of = max(distances, key=lambda what: distances[what] - allowed[what])
-    return of, distances[of], allowed[of]
 
 
 if __name__ == "__main__":
