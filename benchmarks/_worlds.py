@@ -21,6 +21,8 @@ def found_in_worlds(name: str, one_world: Callable[[int], Found], *, seeds: Iter
     os.environ["OMP_NUM_THREADS"] = "1"
     paths = {seed: FOLDER / name / f"{seed}.json" for seed in seeds}
     missing = [seed for seed, path in paths.items() if not path.exists()]
+    for seed in paths.keys() - missing:
+        print(f"world {seed}: as an earlier run found it, {paths[seed]}", flush=True)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
         running = {processes.submit(one_world, seed): seed for seed in missing}
         for done in as_completed(running):
