@@ -1,6 +1,6 @@
 """Another recipe between teacher and student, in simulated worlds: levels by segment for alpha .3 to .7 (20 minutes).
 
-The teacher trained on rows kept by content type; the student, on a third as many, kept by user segment. Beside it a
+The teacher trained on rows kept by content type; the student, on half as many, kept by user segment. Beside it a
 student without a teacher on the same rows, and as a control students whose teacher's logits carry the teacher's own
 recipe instead of the student's: the KL then compares two samples, and what a segment kept in one and lost in the other
 is taken for a difference in liking. Four in five requests train and one judges, for all models the same. Recipes were
