@@ -13,11 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lakehouse.dataset import ACTIONS
-from ranker import Feature, FeatureSpec, Label
-from simulator.policy import NOISY_RENOWN
+from ranker import Examples, Feature, FeatureSpec, Label, Ranker, score
+from simulator.policy import NOISY_RENOWN, Policy
 from simulator.simulate import DayLog, simulate_day
 from simulator.traffic import Requests
-from simulator.world import CATEGORIES, CONTENT_TYPES, COUNTRIES, GENDERS, SEGMENTS, START, SURFACES, World
+from simulator.world import CANDIDATES, CATEGORIES, CONTENT_TYPES, COUNTRIES, GENDERS, SEGMENTS, START, SURFACES, World
 
 WORDS = {
     "surface": tuple(surface.name for surface in SURFACES),
@@ -93,12 +93,44 @@ class Totals:
 
 def simulated_examples(world: World) -> pa.Table:
     """The shown rows of all days, in the columns of SPEC, `traffic`, and for each action `<action>_truth`."""
-    totals, tables = Totals(world=world), []
-    for day in range(7 * world.weeks):
-        log = simulate_day(world, START + timedelta(days=day), NOISY_RENOWN)
+    totals = Totals(world=world)
+    weeks = [week_of_examples(week, policy=NOISY_RENOWN, totals=totals) for week in range(world.weeks)]
+    return pa.concat_tables(weeks).combine_chunks()
+
+
+def week_of_examples(week: int, *, policy: Policy, totals: Totals) -> pa.Table:
+    """The shown rows of a week that `policy` ranks; its days are counted in `totals`, one after the other."""
+    tables = []
+    for day in range(7 * week, 7 * week + 7):
+        log = simulate_day(totals.world, START + timedelta(days=day), policy)
         tables.append(examples_of(log, totals=totals))
         totals.add(log)
-    return pa.concat_tables(tables).combine_chunks()
+    return pa.concat_tables(tables)
+
+
+def released(model: Ranker, *, totals: Totals) -> Policy:
+    """Ranks by the chance of a click at position 1, from the features as `totals` has them on the day."""
+
+    def click_chances(world: World, requests: Requests) -> NDArray[np.float64]:
+        request_N = np.repeat(np.arange(len(requests.number_R)), CANDIDATES)
+        candidates = features(
+            totals,
+            requests,
+            request_N=request_N,
+            item_N=requests.item_RK.ravel(),
+            affinity_N=requests.affinity_RK.ravel(),
+        )
+        # Nothing has become of them yet.
+        candidates |= {
+            "event_id": ids("e", np.arange(len(request_N))),
+            "request_id": ids("r", request_N),
+            "served_at": pa.array(requests.served_ms_R[request_N], pa.timestamp("ms", tz="UTC")),
+            **{name: np.zeros(len(request_N)) for name in ("position", "acted", *ACTIONS)},
+        }
+        examples = Examples.from_arrow(pa.table(candidates), spec=SPEC, actions=ACTIONS)
+        return score(model, examples).probability("click").reshape(requests.item_RK.shape)
+
+    return Policy(click_chances)
 
 
 def examples_of(log: DayLog, *, totals: Totals) -> pa.Table:
