@@ -4,7 +4,7 @@ Of the requests four in five train and one judges: the same users and days stand
 is the sampling, not the drift. Shapes: B rows to train on, or judged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks._simulated import SPEC, simulated_examples
 from lakehouse.dataset import ACTIONS
-from ranker import Examples
+from ranker import Examples, Scores
 from ranker.metrics import Floats
 from simulator.chance import draw
 from simulator.world import World
@@ -74,15 +74,34 @@ def by_segment(probabilities: Floats, truth: Floats, judged: Examples) -> dict[s
     return {name: predicted[name] / positives for name, positives in true.items() if positives >= MIN_POSITIVES}
 
 
+def levels(scores: Scores, split: Split) -> dict[str, float]:
+    """Predicted over true actions by action and segment, "click, country=de"."""
+    return {
+        f"{action}, {segment}": pcoc
+        for action in ACTIONS
+        for segment, pcoc in by_segment(scores.probability(action), split.truth[action], split.judged).items()
+    }
+
+
+def actions_learnt_from(split: Split) -> dict[str, float]:
+    """How many rows with the action a segment has to learn from, named as in `levels`; all recipes keep these."""
+    return {
+        f"{action}, {segment}": positives
+        for action in ACTIONS
+        for segment, positives in positives_by_segment(split.train.label(action), split.train).items()
+    }
+
+
 def worst(
-    pcocs: Mapping[str, list[float]], learnt_from: Mapping[str, float], *, tolerance: float
+    levels: Sequence[Mapping[str, float]], learnt_from: Sequence[Mapping[str, float]], *, tolerance: float
 ) -> tuple[str, float, float]:
     """What lies furthest beyond what is allowed, by segment and action: its name, |mean PCOC − 1|, what is allowed.
 
-    SE is 1 / √n for the n actions of all worlds that a segment's level could be learnt from; it is judged by its true
-    chances, which have no error.
+    An entry of `levels` and `learnt_from` for each world. SE is 1 / √n for the n actions of all worlds that a segment's
+    level could be learnt from; it is judged by its true chances, which have no error.
     """
-    distances = {what: abs(float(np.mean(found)) - 1) for what, found in pcocs.items()}
-    allowed = {what: tolerance + 3 / learnt_from[what] ** 0.5 for what in distances}
-    of = max(distances, key=lambda what: distances[what] - allowed[what])
+    names = {what for one in levels for what in one}
+    distances = {what: abs(float(np.mean([one[what] for one in levels if what in one])) - 1) for what in names}
+    allowed = {what: tolerance + 3 / sum(one[what] for one in learnt_from) ** 0.5 for what in names}
+    of = max(names, key=lambda what: distances[what] - allowed[what])
     return of, distances[of], allowed[of]

@@ -1,4 +1,4 @@
-"""Training on sampled rows in simulated worlds: true probabilities by segment, little lost in ranking (15 minutes).
+"""Training on sampled rows in simulated worlds: true probabilities by segment, little lost in ranking (40 minutes).
 
 Rows without an action are kept by content type with probability .02 to .5, and the ranker is told so row by row. Beside
 it the same model on all rows, on the sampled rows with one correction for all, and on the sampled rows in the order of
@@ -7,9 +7,9 @@ on.
 """
 
 import argparse
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypedDict
 from unittest.mock import patch
 
 import numpy as np
@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks._figures import Figure, report
-from benchmarks._sampled import Split, by_segment, positives_by_segment, worst
+from benchmarks._sampled import Split, actions_learnt_from, levels, worst
 from benchmarks._simulated import SPEC
-from lakehouse.dataset import ACTIONS
+from benchmarks._worlds import found_in_worlds
 from ranker import Examples, Scores, fit, score
 from ranker.metrics import auc
 from simulator.world import World
 
-EXPOSURES, WEEKS, CLICK_LOG_ODDS = 1_000_000, 2, -3.85
+EXPOSURES, WEEKS, CLICK_LOG_ODDS = 3_000_000, 2, -3.85
 # What each content type keeps of rows without an action, and the most that the AUC may lose.
 RECIPES = {
     "30 %": ({"video": 0.1, "article": 0.3, "audio": 0.5, "product": 0.35}, 0.001),
@@ -36,30 +36,34 @@ JUDGED, ONE_CORRECTION, FILE_ORDER = "11 %", "11 %, one correction", "11 %, file
 TOLERANCE = 0.02
 
 
+class Found(TypedDict):
+    """Of one world, by how a model was trained: the AUC of clicks, and its levels by action and segment."""
+
+    aucs: dict[str, float]
+    levels: dict[str, dict[str, float]]
+    learnt_from: dict[str, float]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    aucs: dict[str, list[float]] = defaultdict(list)
-    pcocs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    learnt_from: dict[str, float] = defaultdict(float)
-    for seed in range(arguments.seeds):
-        for name, scores, split in trained(seed):
-            judged, train = split.judged, split.train
-            aucs[name].append(auc(judged.label("click"), scores.probability("click")))
-            for action in ACTIONS:
-                for segment, value in by_segment(scores.probability(action), split.truth[action], judged).items():
-                    pcocs[name][f"{action}, {segment}"].append(value)
-                if name == "all rows":
-                    for segment, positives in positives_by_segment(train.label(action), train).items():
-                        learnt_from[f"{action}, {segment}"] += positives
-            print(f"world {seed}, {name}: AUC of click {aucs[name][-1]:.4f}", flush=True)
-    report("sampling", figures(aucs, pcocs, learnt_from))
+    found = found_in_worlds(f"sampling-{EXPOSURES}", one_world, seeds=range(arguments.seeds))
+    report("sampling", figures(found))
 
 
-def trained(seed: int) -> Iterator[tuple[str, Scores, Split]]:
-    """A name, and what a model trained so says of the judged rows."""
+def one_world(seed: int) -> Found:
     split = Split.of(World.draw(exposures=EXPOSURES, weeks=WEEKS, seed=seed, click_log_odds=CLICK_LOG_ODDS))
+    found = Found(aucs={}, levels={}, learnt_from=actions_learnt_from(split))
+    for name, scores in trained(split, seed):
+        found["aucs"][name] = auc(split.judged.label("click"), scores.probability("click"))
+        found["levels"][name] = levels(scores, split)
+        print(f"world {seed}, {name}: AUC of click {found['aucs'][name]:.4f}", flush=True)
+    return found
+
+
+def trained(split: Split, seed: int) -> Iterator[tuple[str, Scores]]:
+    """A name, and what a model trained so says of the judged rows."""
     train = split.train
     acted_B = train.acted_B.numpy() > 0
 
@@ -67,20 +71,20 @@ def trained(seed: int) -> Iterator[tuple[str, Scores, Split]]:
         model = fit(examples, spec=SPEC, seed=seed).model
         return score(model, split.judged, position="shown")
 
-    yield "all rows", scores_of(train), split
+    yield "all rows", scores_of(train)
     for name, (keeps, _) in RECIPES.items():
         keep_B = split.keep_B("content_type", keeps)
         sampled = split.sampled(keep_B)
         of = f"{len(sampled) / len(train):.1%} of {len(train):,} rows"
         print(f"world {seed}, {name}: {of}, {acted_B.mean():.1%} acted")
-        yield name, scores_of(sampled), split
+        yield name, scores_of(sampled)
         if name != JUDGED:
             continue
         overall = float((split.draw_B < keep_B)[~acted_B].mean())
         one_B = torch.full((len(sampled),), overall, dtype=torch.float64)
-        yield ONE_CORRECTION, scores_of(replace(sampled, negative_keep_probability_B=one_B)), split
+        yield ONE_CORRECTION, scores_of(replace(sampled, negative_keep_probability_B=one_B))
         with patch("ranker.rows.row_keys", numbers), patch("ranker.rows.permutation", in_order):
-            yield FILE_ORDER, scores_of(in_file_order(sampled, split.draw_B[split.kept(keep_B)])), split
+            yield FILE_ORDER, scores_of(in_file_order(sampled, split.draw_B[split.kept(keep_B)]))
 
 
 def in_file_order(sampled: Examples, draw_B: NDArray[np.float64]) -> Examples:
@@ -98,26 +102,26 @@ def in_order(num: int, *seeds: int) -> NDArray[np.int64]:
     return np.arange(num)
 
 
-def figures(
-    aucs: dict[str, list[float]], pcocs: dict[str, dict[str, list[float]]], learnt_from: dict[str, float]
-) -> list[Figure]:
+def figures(found: list[Found]) -> list[Figure]:
     """Means over worlds."""
+    aucs = {name: np.array([one["aucs"][name] for one in found]) for name in found[0]["aucs"]}
     rows = []
     for name, (_, limit) in RECIPES.items():
-        lost = np.array(aucs["all rows"]) - np.array(aucs[name])
+        lost = aucs["all rows"] - aucs[name]
         error = lost.std(ddof=1) / len(lost) ** 0.5
         print(f"{name}: AUC lost {lost.mean():.5f} ± {error:.5f}")
         rows.append(
             Figure(
                 figure=f"AUC of click at {name} of rows, baseline all rows",
-                ours=float(np.mean(aucs[name])),
-                baseline=float(np.mean(aucs["all rows"])),
+                ours=float(aucs[name].mean()),
+                baseline=float(aucs["all rows"].mean()),
                 goal=f"≤ {limit} lost",
                 holds=float(lost.mean()) <= limit,
             )
         )
     for name in ("all rows", *RECIPES, ONE_CORRECTION, FILE_ORDER):
-        of, distance, allowed = worst(pcocs[name], learnt_from, tolerance=TOLERANCE)
+        of_name = [one["levels"][name] for one in found]
+        of, distance, allowed = worst(of_name, [one["learnt_from"] for one in found], tolerance=TOLERANCE)
         must_fail = name in (ONE_CORRECTION, FILE_ORDER)
         fails = distance > allowed
         print(f"{name}: worst segment {of}, |PCOC − 1| {distance:.4f}, {allowed:.4f} allowed")

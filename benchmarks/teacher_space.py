@@ -8,14 +8,13 @@ chosen in world 100, and not in these.
 """
 
 import argparse
-from collections import defaultdict
 from typing import TypedDict
 
 import numpy as np
 import torch
 
 from benchmarks._figures import Figure, report
-from benchmarks._sampled import Split, by_segment, positives_by_segment, worst
+from benchmarks._sampled import Split, actions_learnt_from, levels, worst
 from benchmarks._simulated import SPEC
 from benchmarks._worlds import found_in_worlds
 from lakehouse.dataset import ACTIONS
@@ -63,18 +62,14 @@ def one_world(seed: int) -> Found:
     teacher_keep_B, keep_B = split.keep_B(*TEACHER_RECIPE), split.keep_B(*STUDENT_RECIPE)
     rows, sampled, teacher_sampled = split.kept(keep_B), split.sampled(keep_B), split.sampled(teacher_keep_B)
     print(f"world {seed}: {len(teacher_sampled):,} rows for the teacher, {len(sampled):,} for students", flush=True)
-    found = Found(all_rows={}, segments={}, learnt_from={})
+    found = Found(all_rows={}, segments={}, learnt_from=actions_learnt_from(split))
 
     def judge(name: str, model: Ranker) -> None:
         scores = score(model, split.judged, position="shown")
         found["all_rows"][name] = {
             action: float(scores.probability(action).sum() / split.truth[action].sum()) for action in ACTIONS
         }
-        found["segments"][name] = {
-            f"{action}, {segment}": pcoc
-            for action in ACTIONS
-            for segment, pcoc in by_segment(scores.probability(action), split.truth[action], split.judged).items()
-        }
+        found["segments"][name] = levels(scores, split)
         print(f"world {seed}, {name}: PCOC of clicks {found['all_rows'][name]['click']:.4f}", flush=True)
 
     teacher = fit(teacher_sampled, spec=SPEC, seed=1_000 + seed).model
@@ -88,9 +83,6 @@ def one_world(seed: int) -> Found:
         for alpha in ALPHAS:
             model = fit(sampled, spec=SPEC, seed=seed, teacher_logits_BH=given_BH, alpha=alpha).model
             judge(name(alpha), model)
-    for action in ACTIONS:
-        for segment, actions in positives_by_segment(split.train.label(action), split.train).items():
-            found["learnt_from"][f"{action}, {segment}"] = actions
     return found
 
 
@@ -98,17 +90,9 @@ def figures(found: list[Found]) -> list[Figure]:
     """Means over worlds."""
     names = list(found[0]["all_rows"])
     actions = {name: furthest(found, name) for name in names}
-    learnt_from: dict[str, float] = defaultdict(float)
-    for one in found:
-        for what, num_actions in one["learnt_from"].items():
-            learnt_from[what] += num_actions
-    segments = {}
+    learnt_from, segments = [one["learnt_from"] for one in found], {}
     for name in names:
-        pcocs: dict[str, list[float]] = defaultdict(list)
-        for one in found:
-            for what, pcoc in one["segments"][name].items():
-                pcocs[what].append(pcoc)
-        segments[name] = worst(pcocs, learnt_from, tolerance=TOLERANCE)
+        segments[name] = worst([one["segments"][name] for one in found], learnt_from, tolerance=TOLERANCE)
         of, distance, allowed = segments[name]
         all_rows = ", ".join(
             f"{action} {np.mean([one['all_rows'][name][action] for one in found]):.4f}" for action in ACTIONS
