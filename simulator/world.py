@@ -54,6 +54,8 @@ SURFACES = (
 )
 CANDIDATES = 20
 RANDOM_SHARE = 0.05
+# Radians by which tastes turn in a usual week, and the standard deviation of a category's step in the trend.
+TURN, TREND_STEP = 0.06, 0.12
 # One exposure in eleven is clicked.
 CLICK_LOG_ODDS = -3.0
 
@@ -102,32 +104,51 @@ class World:
     exposures: int
     users: Users
     items: Items
+    angle_W: NDArray[np.float64]
     trend_WC: NDArray[np.float64]
     click_log_odds: float
 
     @classmethod
-    def draw(cls, *, exposures: int, weeks: int, seed: int, click_log_odds: float = CLICK_LOG_ODDS) -> "World":
-        """Raises ValueError if there is no week, too little traffic for one, or a negative seed."""
+    def draw(
+        cls,
+        *,
+        exposures: int,
+        weeks: int,
+        seed: int,
+        click_log_odds: float = CLICK_LOG_ODDS,
+        drift_W: NDArray[np.float64] | None = None,
+    ) -> "World":
+        """`drift_W` says of each week how many usual weeks' drift it brings, by default 1: how fast the world changes.
+
+        Raises ValueError if there is no week, too little traffic for one, a negative seed, or not one drift a week.
+        """
         if weeks < 1:
             raise ValueError(f"weeks is {weeks}; it must be at least 1")
         if exposures < 1000 * weeks:
             raise ValueError(f"exposures is {exposures}; it must be at least 1000 a week, {1000 * weeks} in all")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed is {seed}; it must lie in [0, 2**31)")
-        steps_WC = generator(seed, "trend").normal(0, 0.12, (weeks, len(CATEGORIES)))
+        drift_W = np.ones(weeks) if drift_W is None else np.asarray(drift_W, dtype=np.float64)
+        if drift_W.shape != (weeks,) or not (drift_W >= 0).all():
+            raise ValueError(
+                f"drift_W is {drift_W.tolist()}; it must be {weeks} numbers of at least 0, one for each week"
+            )
+        # The trend wanders: n weeks of it are √n times a week's step.
+        steps_WC = generator(seed, "trend").normal(0, TREND_STEP, (weeks, len(CATEGORIES)))
         return cls(
             seed=seed,
             weeks=weeks,
             exposures=exposures,
             users=_draw_users(max(300, exposures // 60), weeks=weeks, seed=seed),
             items=_draw_items(max(240, round(1.5 * exposures**0.5)), weeks=weeks, seed=seed),
-            trend_WC=steps_WC.cumsum(axis=0),
+            angle_W=TURN * (drift_W.cumsum() - drift_W[0]),
+            trend_WC=(np.sqrt(drift_W)[:, None] * steps_WC).cumsum(axis=0),
             click_log_odds=click_log_odds,
         )
 
     def tastes(self, week: int, users: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Latent tastes in a week, (…, D): each user's turns by .06 radians a week towards another of their own."""
-        angle = 0.06 * week
+        """Latent tastes in a week, (…, D): each user's turns, by `angle_W` so far, towards another of their own."""
+        angle = self.angle_W[week]
         return np.cos(angle) * self.users.taste_UD[users] + np.sin(angle) * self.users.later_taste_UD[users]
 
     def live_items(self, week: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,6 +152,16 @@ def test_liking_drifts_between_weeks() -> None:
     assert np.abs(np.diff(world.trend_WC, axis=0)).max() > 0.1
 
 
+def test_a_week_can_bring_the_drift_of_many_or_none() -> None:
+    usual, turned = (
+        World.draw(exposures=10_000, weeks=4, seed=1, drift_W=drift_W) for drift_W in (None, np.array([1, 9, 0, 4]))
+    )
+    np.testing.assert_allclose(usual.angle_W, [0, 0.06, 0.12, 0.18])
+    np.testing.assert_allclose(turned.angle_W, [0, 0.54, 0.54, 0.78])
+    np.testing.assert_allclose(np.diff(turned.trend_WC, axis=0), np.diff(usual.trend_WC, axis=0) * [[3], [0], [2]])
+    np.testing.assert_array_equal(turned.tastes(1, np.arange(9)), turned.tastes(2, np.arange(9)))
+
+
 def test_days_differ_by_more_than_chance_because_users_have_moods(log: pd.DataFrame) -> None:
     """Residual clicks of one user on one day hang together, although each follows the truth."""
     shown = log[log["impressed"] & (log["traffic"] == "policy")]
@@ -221,9 +232,15 @@ def test_scores_that_rank_nothing_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"weeks": 0}, "weeks is 0"), ({"exposures": 1_999}, "exposures is 1999"), ({"seed": -1}, "seed is -1")],
+    [
+        ({"weeks": 0}, "weeks is 0"),
+        ({"exposures": 1_999}, "exposures is 1999"),
+        ({"seed": -1}, "seed is -1"),
+        ({"drift_W": np.ones(3)}, "drift_W is .*; it must be 2 numbers"),
+        ({"drift_W": np.array([1, -1])}, "drift_W is .* at least 0"),
+    ],
 )
-def test_impossible_worlds_are_refused(change: dict[str, int], message: str) -> None:
+def test_impossible_worlds_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         World.draw(**({"exposures": 6_000, "weeks": 2, "seed": 3} | change))
 
