@@ -118,7 +118,7 @@ class World:
         click_log_odds: float = CLICK_LOG_ODDS,
         drift_W: NDArray[np.float64] | None = None,
     ) -> "World":
-        """`drift_W` says of each week how many usual weeks' drift it brings, by default 1: how fast the world changes.
+        """`drift_W` says of each week how many usual weeks' drift it brings, by default 1.
 
         Raises ValueError if there is no week, too little traffic for one, a negative seed, or not one drift a week.
         """
