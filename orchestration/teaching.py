@@ -1,5 +1,8 @@
 """The teacher's scores: written as a table by one model, read back by its students."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -50,11 +53,11 @@ def teacher_logits(plan: Plan, rows: Rows) -> tuple[torch.Tensor, Input]:
             f"{len(events)} examples for {plan.teacher}; materialise teacher_scores again"
         )
     used = scores.take(found)
-    logits = used["logits"].combine_chunks()
-    columns = [
-        torch.from_numpy(
-            pc.map_lookup(logits, query_key=head, occurrence="first").to_numpy(zero_copy_only=False).copy()
-        )
-        for head in head_names(plan.dataset.actions)
-    ]
-    return torch.stack(columns, dim=1).float(), source_of(plan.teacher_scores, used)
+    return logits_of(used["logits"], heads=head_names(plan.dataset.actions)), source_of(plan.teacher_scores, used)
+
+
+def logits_of(maps: pa.ChunkedArray, *, heads: Sequence[str]) -> torch.Tensor:
+    """A map from head to logit in each row, as (B, H)."""
+    logits = maps.combine_chunks()
+    columns = [pc.map_lookup(logits, query_key=head, occurrence="first").to_numpy() for head in heads]
+    return torch.from_numpy(np.stack(columns, axis=1)).float()

@@ -9,6 +9,7 @@ from ranker.calibrator import Calibrator, calibrate
 from ranker.evaluation import evaluate
 from ranker.examples import Examples
 from ranker.isotonic import IsotonicCalibration, fit_isotonic
+from ranker.logged import LoggedLogits
 from ranker.loop import Fitted, Progress, TrainingConfig
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
@@ -29,6 +30,7 @@ __all__ = [
     "Fitted",
     "IsotonicCalibration",
     "Label",
+    "LoggedLogits",
     "Loss",
     "Progress",
     "Ranker",

@@ -35,7 +35,7 @@ class Experts(nn.Module):
 
     def __init__(self, width: int, *, num_heads: int, num_experts: int, sizes: tuple[int, ...], dropout: float) -> None:
         super().__init__()
-        self.num_experts, self.dropout = num_experts, dropout
+        self.num_heads, self.num_experts, self.dropout = num_heads, num_experts, dropout
         # All experts read the same: their first layers are one multiplication.
         self.first = nn.Linear(width, num_experts * sizes[0])
         nn.init.zeros_(self.first.bias)
@@ -45,12 +45,14 @@ class Experts(nn.Module):
             self.weights.append(torch.empty(num_experts, size_in, size_out).uniform_(-bound, bound))
             self.biases.append(torch.zeros(num_experts, 1, size_out))
         self.norm = nn.LayerNorm(sizes[-1])
-        self.gate = nn.Linear(width, num_heads * num_experts)
+        self.gate = nn.Linear(width, num_heads * num_experts) if num_experts > 1 else None
 
     def forward(self, x_BX: Tensor) -> Tensor:
         x_EBY = self._dropped(nn.functional.silu(self.first(x_BX))).unflatten(1, (self.num_experts, -1)).transpose(0, 1)
         for weight_EXY, bias_E1Y in zip(self.weights, self.biases, strict=True):
             x_EBY = self._dropped(nn.functional.silu(torch.baddbmm(bias_E1Y, x_EBY, weight_EXY)))
+        if self.gate is None:
+            return self.norm(x_EBY).transpose(0, 1).expand(-1, self.num_heads, -1)
         gates_BHE = self.gate(x_BX).unflatten(1, (-1, self.num_experts)).softmax(2)
         return torch.bmm(gates_BHE, self.norm(x_EBY).transpose(0, 1))
 

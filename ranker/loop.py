@@ -175,7 +175,7 @@ def train(
     model.to(device)
     objective = Objective(model, alpha=alpha, bf16=training.bf16)
     together = nn.parallel.DistributedDataParallel(objective) if rows.ranks.size > 1 else objective
-    optimizer = _optimizer(model, training)
+    optimizer = optimizer_of(model, training)
     if moments is not None:
         _restore(optimizer, model, moments)
     again = _Again.of(model.embedding, optimizer)
@@ -240,7 +240,8 @@ def train(
     )
 
 
-def _optimizer(model: Ranker, training: TrainingConfig) -> torch.optim.Optimizer:
+def optimizer_of(model: Ranker, training: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW with a group each for embeddings, position logits and the rest, and their learning rates as `peak`."""
     tables = [model.embedding.deviation]
     position = [p for name, p in model.named_parameters() if name.startswith("position.")]
     own = {id(p) for p in (*tables, *position)}

@@ -40,6 +40,7 @@ def test_each_head_mixes_the_experts_by_its_own_gate() -> None:
             )
         ]
     )
+    assert experts.gate is not None
     gates = experts.gate(x).reshape(7, 2, 3).softmax(2)
     expected = torch.einsum("bhe,ebx->bhx", gates, said)
     torch.testing.assert_close(experts(x), expected)
