@@ -14,7 +14,8 @@ from lakehouse.home import home
 @click.command()
 @click.option("--partition", metavar="MONDAY", help="The week to retrain, by its first day; the newest by default.")
 @click.option("--like", metavar="ID", help="Train again from the lineage of a release, and compare the weights.")
-def retrain(partition: str | None, like: str | None) -> None:
+@click.option("--warm", is_flag=True, help="Go on from production, with the rows served since it was trained.")
+def retrain(partition: str | None, like: str | None, warm: bool) -> None:
     """Retrain one week as the schedule would, or make a release again from its own lineage.
 
     \b
@@ -25,8 +26,8 @@ def retrain(partition: str | None, like: str | None) -> None:
     Dagster UI (make ui). --like reads the table versions that the release names, trains with its seed and teacher,
     changes nothing, and ends with exit code 1 if the weights differ.
     """
-    if partition and like:
-        raise click.UsageError("--partition retrains a week, --like a release: choose one")
+    if like and (partition or warm):
+        raise click.UsageError("--like makes a release again as it was made; --partition and --warm are for a new one")
     os.environ.update(server.environment(home()))
     from cli.waiting import Waiting
 
@@ -41,7 +42,7 @@ def retrain(partition: str | None, like: str | None) -> None:
     from orchestration.runs import latest_partition, run_partition
 
     with Waiting() as waiting:
-        outcome = run_partition(partition or latest_partition(), home=home(), on_progress=waiting.say)
+        outcome = run_partition(partition or latest_partition(), home=home(), on_progress=waiting.say, warm=warm)
     click.echo(outcome.text)
     sys.exit(1 if outcome.failed else 0)
 

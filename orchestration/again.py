@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from lakehouse import frozen
 from lakehouse.dataset import Dataset
@@ -45,6 +46,7 @@ def plan_of(artifact: Artifact, *, home: Home) -> Plan:
         teacher_scores=pins.get("ops.teacher_scores"),
         alpha=settings["alpha"],
         seed=lineage.seeds["training"],
+        train_since=date.fromisoformat(settings["train_since"]) if settings["train_since"] else None,
     )
 
 
@@ -58,9 +60,10 @@ def train_again(release: str, *, home: Home, on_progress: Callable[[str], None])
 
     Raises PinError if a version is gone, ReleaseError if the release or its teacher does not verify.
     """
-    artifact = Registry(home.releases).load(release)
+    registry = Registry(home.releases)
+    artifact = registry.load(release)
     with heard(on_progress):
-        candidate = retrain.train(plan_of(artifact, home=home))
+        candidate = retrain.train(plan_of(artifact, home=home), registry=registry)
     # What it was trained from comes first in its lineage; the same table may follow once more, with other rows.
     then = artifact.lineage.inputs[: len(candidate.inputs)]
     pairs = zip(candidate.inputs, then, strict=True)

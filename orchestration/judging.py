@@ -13,7 +13,6 @@ from decisions.data_checks import TrainingFigures
 from decisions.gate import ActionFigures
 from decisions.interval import Interval
 from lakehouse.dataset import Dataset
-from orchestration.calendar import Windows, midnight
 from ranker import Difference, Examples, FeatureSpec, bootstrap
 from ranker.bootstrap import Statistic, auc_statistic, log_loss_statistic, pcoc_statistic
 from ranker.metrics import calibration_error
@@ -71,17 +70,16 @@ def action_figures(
     )
 
 
-def training_figures(table: pa.Table, *, spec: FeatureSpec, dataset: Dataset, windows: Windows) -> TrainingFigures:
+def training_figures(table: pa.Table, *, spec: FeatureSpec, dataset: Dataset, window_days: int) -> TrainingFigures:
     """What the training set holds: rows, actions, days, empty features, and its random traffic."""
     days = pc.count_distinct(table["day"]).as_py()
-    window = windows.train_until - midnight(dataset.first_day)
     random = table.filter(pc.equal(table["traffic"], "random"))
     spread = pc.min_max(random["propensity"])
     return TrainingFigures(
         rows=table.num_rows,
         positives={action: pc.sum(table[spec.label_of(action)]).as_py() or 0 for action in dataset.actions},
         days=days,
-        window_days=window.days,
+        window_days=window_days,
         null_share={feature.name: table[feature.name].null_count / max(table.num_rows, 1) for feature in spec.features},
         random_rows=random.num_rows,
         random_rows_without_propensity=random["propensity"].null_count,

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +14,7 @@ from lakehouse.home import Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampling import read_sample
 from lakehouse.versions import Pin, content_hash, read
-from orchestration.calendar import Windows, windows
+from orchestration.calendar import Windows, midnight, windows
 from ranker import Examples, FeatureSpec
 from registry import Input
 
@@ -28,7 +28,8 @@ class Plan:
     """What a student is made from, exactly: enough to make it again.
 
     `sampling` is marts.training_examples where the recipe is materialised, else marts.sampling_rates, by which the
-    examples are sampled while they are read.
+    examples are sampled while they are read. `train_since` makes it a warm start: training goes on from the teacher
+    with the rows served from that day on; None trains afresh on all of them.
     """
 
     partition: str
@@ -41,10 +42,16 @@ class Plan:
     teacher_scores: Pin | None
     alpha: float = ALPHA
     seed: int = SEED
+    train_since: date | None = None
 
     @property
     def windows(self) -> Windows:
         return windows(self.partition, self.dataset)
+
+    @property
+    def trained_from(self) -> date:
+        """The first day of the rows that it trains on."""
+        return self.train_since or self.dataset.first_day
 
 
 def without_teacher(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: Home) -> Plan:
@@ -93,13 +100,19 @@ class Rows:
 
 def training_rows(plan: Plan) -> Rows:
     """The rows that the recipe keeps of those served before the training window ends; the same rows either way."""
-    where = served(plan, None, plan.windows.train_until)
+    where = trained_on(plan)
     of_recipe = pc.field("recipe") == plan.recipe.name
     if plan.recipe.materialised:
         return Rows.of(plan.sampling, plan, where & of_recipe)
     sample = read_sample(plan.examples, recipe=plan.recipe, rates=plan.sampling, where=where)
     rates = read(plan.sampling, where=of_recipe).sort_by([("day", "ascending"), ("stratum", "ascending")])
     return Rows.from_table(sample, plan, pinned=plan.examples, beside=(source_of(plan.sampling, rates),))
+
+
+def trained_on(plan: Plan) -> pads.Expression:
+    """Which rows are old enough to train on, and of a warm start new enough."""
+    since = None if plan.train_since is None else midnight(plan.train_since)
+    return served(plan, since, plan.windows.train_until)
 
 
 def calibration_rows(plan: Plan) -> Rows:

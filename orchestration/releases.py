@@ -23,6 +23,12 @@ TEACHER_SCORES = dg.AssetKey(["ops", "teacher_scores"])
 RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owners": ["team:ranking"]}
 
 
+class Start(dg.Config):
+    """Where the training of a week starts: afresh, or warm from the release in production with the rows since."""
+
+    warm: bool = False
+
+
 @dg.asset(
     key=TEACHER_SCORES,
     deps=[TRAINING_EXAMPLES, SAMPLING_RATES, EXAMPLES],
@@ -30,7 +36,7 @@ RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owne
     pool="lake",
     **RANKER,
 )
-def teacher_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Plan]:
+def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.MaterializeResult[Plan]:
     """What the release in production thinks of each training example; empty for the first release."""
     in_use = recipe()
     plan = retrain.plan(
@@ -39,6 +45,7 @@ def teacher_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Pl
         sampling=pinned_input(context, TRAINING_EXAMPLES if in_use.materialised else SAMPLING_RATES),
         examples=pinned_input(context, EXAMPLES),
         home=home(),
+        warm=config.warm,
     )
     return dg.MaterializeResult(value=plan, metadata=metadata.of_plan(plan))
 
@@ -46,7 +53,7 @@ def teacher_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Pl
 @dg.asset(kinds={"torch"}, ins={"plan": dg.AssetIn(TEACHER_SCORES)}, **RANKER)
 def candidate(plan: Plan) -> dg.MaterializeResult[Candidate]:
     """A student of production, trained on exactly the pinned rows that the recipe keeps, and its control."""
-    trained = retrain.train(plan)
+    trained = retrain.train(plan, registry=Registry(home().releases), checkpoints=home().dagster / "checkpoints")
     return dg.MaterializeResult(value=trained, metadata=metadata.of_candidate(trained))
 
 

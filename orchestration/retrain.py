@@ -1,7 +1,10 @@
 """One retrain as plain functions: the assets call them one by one, `stillhouse retrain --like` calls `train` alone."""
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -16,7 +19,15 @@ from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
 from orchestration.calendar import midnight
 from orchestration.judging import action_figures, summary, training_figures
-from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, served, training_rows, without_teacher
+from orchestration.plan import (
+    Plan,
+    Rows,
+    calibration_rows,
+    evaluation_rows,
+    trained_on,
+    training_rows,
+    without_teacher,
+)
 from orchestration.progress import progress
 from orchestration.teaching import teacher_logits, write_teacher_scores
 from ranker import (
@@ -33,6 +44,7 @@ from ranker import (
     loss_curve,
     reliability_diagram,
     score,
+    unpack_moments,
 )
 from registry import Artifact, Input, Lineage, Registry, code_version, environment
 
@@ -73,9 +85,10 @@ class Evaluation:
     inputs: tuple[Input, ...]
 
 
-def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: Home) -> Plan:
+def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: Home, warm: bool = False) -> Plan:
     """The plan of a week: the pinned tables, its teacher (production as of that week), and the teacher's scores.
 
+    `warm` goes on from the teacher with the rows served since its own ended; the first release starts afresh anyway.
     Of a recipe that is not materialised, ops.sampled_rows shows from here on which rows it trains on.
     """
     registry = Registry(home.releases)
@@ -83,32 +96,44 @@ def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: 
         without_teacher(partition, recipe=recipe, sampling=sampling, examples=examples, home=home),
         teacher=registry.teacher(before=partition),
     )
+    if warm and made.teacher is not None:
+        until = registry.load(made.teacher).lineage.windows["train"][1]
+        made = replace(made, train_since=date.fromisoformat(until))
     if not recipe.materialised:
         progress(f"sampled rows: {recipe.name}")
-        until = served(made, None, made.windows.train_until)
-        write_sampled_rows(examples, recipe=recipe, rates=sampling, where=until, home=home)
+        write_sampled_rows(examples, recipe=recipe, rates=sampling, where=trained_on(made), home=home)
     if made.teacher is None:
         return made
     progress(f"teacher scores: {made.teacher}")
     return replace(made, teacher_scores=write_teacher_scores(made, registry.load(made.teacher), home=home))
 
 
-def train(plan: Plan) -> Candidate:
-    """The student, and where there is a teacher its control: the same rows, seed and settings without it."""
+def train(plan: Plan, *, registry: Registry, checkpoints: Path | None = None) -> Candidate:
+    """The student, and where there is a teacher its control: the same rows, seed, start and settings without it.
+
+    checkpoints: a folder from which a training that was killed goes on.
+    """
     progress("train: reading the training set")
     rows = training_rows(plan)
     inputs, logits_BH = [*rows.sources], None
     if plan.teacher is not None:
         logits_BH, scores = teacher_logits(plan, rows)
         inputs.append(scores)
-    student = fit_with_progress(plan, rows, teacher_logits_BH=logits_BH, label="train")
-    control = None
-    if plan.teacher is not None:
-        control = fit_with_progress(plan, rows, teacher_logits_BH=None, label="control").model.to_files()
-    figures = training_figures(rows.table, spec=plan.spec, dataset=plan.dataset, windows=plan.windows)
+    start = None if plan.train_since is None else dict(registry.load(str(plan.teacher)).files)
+
+    def fitted(label: str, logits_BH: torch.Tensor | None) -> Fitted:
+        checkpoint = checkpoints and checkpoint_of(plan, label, folder=checkpoints)
+        return fit_with_progress(
+            plan, rows, teacher_logits_BH=logits_BH, label=label, start=start, checkpoint=checkpoint
+        )
+
+    student = fitted("train", logits_BH)
+    control = fitted("control", None).model.to_files() if plan.teacher is not None else None
+    window = plan.windows.train_until - midnight(plan.trained_from)
+    figures = training_figures(rows.table, spec=plan.spec, dataset=plan.dataset, window_days=window.days)
     return Candidate(
         plan=plan,
-        student=student.model.to_files(),
+        student=student.to_files(),
         control=control,
         curve=student.curve,
         inputs=tuple(inputs),
@@ -204,7 +229,27 @@ def promote(judged: Evaluation, *, registry: Registry) -> str:
     return f"{judged.release} is in production"
 
 
-def fit_with_progress(plan: Plan, rows: Rows, *, teacher_logits_BH: torch.Tensor | None, label: str) -> Fitted:
+def checkpoint_of(plan: Plan, label: str, *, folder: Path) -> Path:
+    """Where a training of this plan and these settings leaves off; those of the week that were made otherwise go."""
+    made_of = repr((plan, TrainingConfig(), RankerConfig(), code_version(PROJECT)))
+    path = folder / f"{plan.partition}-{label}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+    for other in folder.glob(f"{plan.partition}-{label}-*"):
+        if other != path:
+            other.unlink()
+    return path
+
+
+def fit_with_progress(
+    plan: Plan,
+    rows: Rows,
+    *,
+    teacher_logits_BH: torch.Tensor | None,
+    label: str,
+    start: dict[str, bytes] | None = None,
+    checkpoint: Path | None = None,
+) -> Fitted:
+    """Train with the shipped settings; `start` are the files of the model to go on from."""
+
     def show(now: Progress) -> None:
         progress(
             f"{label}: {now.num_seen / now.num_total:.0%} of {now.num_total:,} rows, loss {now.loss:.4f}, "
@@ -219,6 +264,9 @@ def fit_with_progress(plan: Plan, rows: Rows, *, teacher_logits_BH: torch.Tensor
         seed=plan.seed,
         teacher_logits_BH=teacher_logits_BH,
         alpha=plan.alpha,
+        initial=None if start is None else Ranker.from_files(start),
+        moments=None if start is None else unpack_moments(start),
+        checkpoint=checkpoint,
         on_progress=show,
     )
 
@@ -236,7 +284,12 @@ def of_release(artifact: Artifact, rows: Rows, plan: Plan) -> dict[str, Any]:
 
 def settings_of(plan: Plan) -> dict[str, Any]:
     """What a plan holds beside pins and spec, for training.json."""
-    return {"alpha": plan.alpha, "dataset": plan.dataset.to_json(), "recipe": plan.recipe.to_json()}
+    return {
+        "alpha": plan.alpha,
+        "dataset": plan.dataset.to_json(),
+        "recipe": plan.recipe.to_json(),
+        "train_since": None if plan.train_since is None else plan.train_since.isoformat(),
+    }
 
 
 def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
@@ -244,7 +297,7 @@ def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
     days = [
         moment.date().isoformat()
         for moment in (
-            midnight(plan.dataset.first_day),
+            midnight(plan.trained_from),
             plan.windows.train_until,
             plan.windows.calibrate_until,
             plan.windows.evaluate_until,

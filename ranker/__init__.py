@@ -3,6 +3,7 @@
 Knows torch and pyarrow, and nothing of where the rows come from or where the model goes.
 """
 
+from ranker.artifact import unpack_moments
 from ranker.bootstrap import Difference, bootstrap, paired_bootstrap
 from ranker.calibration import Calibration, fit_calibration
 from ranker.calibrator import Calibrator, calibrate
@@ -53,4 +54,5 @@ __all__ = [
     "reliability_diagram",
     "robustness",
     "score",
+    "unpack_moments",
 ]

@@ -1,6 +1,7 @@
 """A ranker as files: weights as safetensors, the rest as JSON. No pickle is written or read."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from safetensors import SafetensorError
@@ -13,6 +14,7 @@ Weights = Literal["teacher.safetensors", "serving.safetensors"]
 TEACHER: Weights = "teacher.safetensors"
 SERVING: Weights = "serving.safetensors"
 CONFIG = "config.json"
+MOMENTS = "optimizer.safetensors"
 SPEC = "spec.json"
 POSITION = "position."
 
@@ -40,6 +42,21 @@ def unpack(files: dict[str, bytes], *, weights: Weights) -> tuple[dict[str, Tens
         return load(files[weights]), json.loads(files[CONFIG]), FeatureSpec.from_json(json.loads(files[SPEC]))
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
         raise ValueError(f"the model's files cannot be read: {type(error).__name__}: {error}") from error
+
+
+def pack_moments(moments: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """optimizer.safetensors: what a warm start goes on with, beside the teacher's weights."""
+    return {MOMENTS: save({name: tensor.contiguous() for name, tensor in moments.items()})}
+
+
+def unpack_moments(files: Mapping[str, bytes]) -> dict[str, Tensor]:
+    """Raises ValueError if the file is missing or cannot be read."""
+    if MOMENTS not in files:
+        raise ValueError(f"the file {MOMENTS!r} is missing; there are {sorted(files)}")
+    try:
+        return load(files[MOMENTS])
+    except SafetensorError as error:
+        raise ValueError(f"{MOMENTS} cannot be read: {error}") from error
 
 
 def spec_differences(stored: FeatureSpec, given: FeatureSpec) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ranker import checkpoint as checkpoints
+from ranker.artifact import pack_moments
 from ranker.embedding import HashedEmbedding
 from ranker.examples import Examples
 from ranker.levels import level_corrections
@@ -104,14 +105,18 @@ class Fitted:
 
     curve: {"examples", "loss"}: training loss, averaged since the point before.
     epochs: {"epoch", "validation_loss"}: label loss on the validation examples after each epoch (empty without).
-    optimizer: AdamW's moments as `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`, for a warm start from this model.
+    moments: AdamW's state as `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`, for a warm start from this model.
     """
 
     model: Ranker
     curve: list[dict[str, float]]
     epochs: list[dict[str, float]]
-    optimizer: dict[str, Tensor]
+    moments: dict[str, Tensor]
     seconds: float
+
+    def to_files(self) -> dict[str, bytes]:
+        """The model's files (`Ranker.to_files`), and the moments beside them."""
+        return {**self.model.to_files(), **pack_moments(self.moments)}
 
 
 class Objective(nn.Module):
@@ -235,7 +240,7 @@ def train(
         model=model.cpu().eval(),
         curve=now.curve,
         epochs=now.epochs,
-        optimizer=_moments(optimizer, model),
+        moments=_moments(optimizer, model),
         seconds=time.monotonic() - started,
     )
 

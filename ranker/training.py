@@ -41,7 +41,7 @@ def fit(
     (`score(teacher, examples, position="shown").logits_BH`), or what gives them for each chunk. `alpha` is then the
     teacher's share of the loss.
     initial: weights, bins and surfaces to start from (warm start); its spec, config and actions must be the same.
-    moments: the optimiser's state to go on with, `Fitted.optimizer` of the training that `initial` came from.
+    moments: the optimiser's state to go on with, `Fitted.moments` of the training that `initial` came from.
     validation: rows of a later time window; the weights of the epoch with the lowest loss on them are kept.
     folder: where to put rows that shall not stay in memory; what is made there is deleted in the end.
     checkpoint: a file to which the training is saved once a minute. Called again with the same rows and settings, it

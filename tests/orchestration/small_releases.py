@@ -13,6 +13,7 @@ from lakehouse.home import Home
 from lakehouse.recipes import Recipe
 from lakehouse.versions import Pin, pin
 from orchestration.plan import Plan, calibration_rows, evaluation_rows, training_rows
+from orchestration.retrain import as_json, settings_of
 from orchestration.teaching import teacher_logits
 from ranker import FeatureSpec
 from registry import Input, Registry
@@ -63,6 +64,8 @@ def examples(*, seed: int) -> pa.Table:
             "user_id": [f"u{row % 9}" for row in range(num_rows)],
             "item_id": ["i"] * num_rows,
             "served_at": pa.array(times, pa.timestamp("us", "UTC")),
+            "day": [moment.date() for moment in times],
+            "propensity": pa.nulls(num_rows, pa.float64()),
             "traffic": ["policy"] * num_rows,
             "user_slice": pa.nulls(num_rows, pa.string()),
             "acted": clicked,
@@ -121,8 +124,7 @@ def inputs_of(plan: Plan) -> tuple[Input, ...]:
 
 def save(home: Home, plan: Plan, *, inputs: tuple[Input, ...] | None = None) -> str:
     """A release in production that was made by `plan`; its lineage names `inputs`, by default the plan's own."""
-    settings = {"alpha": plan.alpha, "dataset": plan.dataset.to_json(), "recipe": plan.recipe.to_json()}
-    extra = {"training.json": json.dumps(settings).encode()}
+    extra = {"training.json": as_json(settings_of(plan))}
     files, lineage = build_release(plan.partition, value=plan.examples.version, **extra)
     files["spec.json"] = json.dumps(SPEC.to_json()).encode()
     made = replace(lineage, inputs=inputs or inputs_of(plan), teacher=plan.teacher, seeds={"training": plan.seed})

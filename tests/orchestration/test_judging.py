@@ -12,7 +12,6 @@ import pytest
 
 from decisions.gate import gate
 from orchestration import metadata
-from orchestration.calendar import windows
 from orchestration.judging import action_figures, training_figures
 from orchestration.retrain import Evaluation
 from ranker import Examples, FeatureSpec
@@ -108,7 +107,7 @@ def test_training_figures_count_empty_features_and_random_rows_without_propensit
             "strength": pa.array([None, None, None], pa.float64()),
         }
     )
-    figures = training_figures(table, spec=SPEC, dataset=log, windows=windows("2026-01-19", log))
+    figures = training_figures(table, spec=SPEC, dataset=log, window_days=7)
     assert (figures.rows, figures.days, figures.window_days) == (3, 2, 7)
     assert figures.positives == {"click": 2}
     assert figures.null_share == {"strength": 1.0}

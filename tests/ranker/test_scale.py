@@ -102,19 +102,19 @@ def test_a_warm_start_goes_on_with_the_optimiser_s_moments(spec: FeatureSpec, wo
         table.set_column(table.column_names.index("user_segment"), "user_segment", named), spec=spec
     )
     before = fit(first, spec=spec, config=SMALL, seed=0, training=SHORT)
-    assert before.optimizer["output.weight.exp_avg_sq"].shape == before.model.output.weight.shape
+    assert before.moments["output.weight.exp_avg_sq"].shape == before.model.output.weight.shape
     plain = fit(more, spec=spec, config=SMALL, seed=0, training=SHORT, initial=before.model)
-    on = fit(more, spec=spec, config=SMALL, seed=0, training=SHORT, initial=before.model, moments=before.optimizer)
+    on = fit(more, spec=spec, config=SMALL, seed=0, training=SHORT, initial=before.model, moments=before.moments)
     assert not same_weights(plain, on)
-    assert on.optimizer["output.weight.step"] == 2 * before.optimizer["output.weight.step"]
+    assert on.moments["output.weight.step"] == 2 * before.moments["output.weight.step"]
     rows = len(on.model.embedding.deviation)
     assert rows > len(before.model.embedding.deviation)
-    assert on.optimizer["embedding.deviation.exp_avg"].shape[0] == rows
-    other = {**before.optimizer, "output.weight.exp_avg": torch.zeros(1, 1)}
+    assert on.moments["embedding.deviation.exp_avg"].shape[0] == rows
+    other = {**before.moments, "output.weight.exp_avg": torch.zeros(1, 1)}
     with pytest.raises(ValueError, match="not of one training"):
         fit(more, spec=spec, config=SMALL, seed=0, training=SHORT, initial=before.model, moments=other)
     with pytest.raises(ValueError, match="give `initial` too"):
-        fit(more, spec=spec, config=SMALL, seed=0, training=SHORT, moments=before.optimizer)
+        fit(more, spec=spec, config=SMALL, seed=0, training=SHORT, moments=before.moments)
 
 
 # One batch is all rows, and nothing is drawn: what ranks do together is then what one process does.
