@@ -209,6 +209,7 @@ def train_on_ready(model: Ranker, rows: TrainingRows, ready: list[tuple[Rows, in
             training=TrainingConfig(),
             seed=0,
             alpha=0.5,
+            last_alpha=None,
             moments=None,
             validation=None,
             checkpoint=None,
@@ -293,7 +294,7 @@ def steps_of_ours(examples: Examples, *, bf16: bool) -> Callable[[], float]:
         batches = islice(rows.batches(batch_size=SIZES["batch"], seed=0, epoch=0), STEPS)
         started = time.process_time()
         for batch, _ in batches:
-            loss = objective(batch, 1.0)
+            loss = objective(batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

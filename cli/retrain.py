@@ -15,7 +15,14 @@ from lakehouse.home import home
 @click.option("--partition", metavar="MONDAY", help="The week to retrain, by its first day; the newest by default.")
 @click.option("--like", metavar="ID", help="Train again from the lineage of a release, and compare the weights.")
 @click.option("--warm", is_flag=True, help="Go on from production, with the rows served since it was trained.")
-def retrain(partition: str | None, like: str | None, warm: bool) -> None:
+@click.option(
+    "--ranks",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes of the cluster (stillhouse up --cluster) that share the training out.",
+)
+def retrain(partition: str | None, like: str | None, warm: bool, ranks: int) -> None:
     """Retrain one week as the schedule would, or make a release again from its own lineage.
 
     \b
@@ -26,8 +33,8 @@ def retrain(partition: str | None, like: str | None, warm: bool) -> None:
     Dagster UI (make ui). --like reads the table versions that the release names, trains with its seed and teacher,
     changes nothing, and ends with exit code 1 if the weights differ.
     """
-    if like and (partition or warm):
-        raise click.UsageError("--like makes a release again as it was made; --partition and --warm are for a new one")
+    if like and (partition or warm or ranks > 1):
+        raise click.UsageError("--like makes a release again as it was made; the other options are for a new one")
     os.environ.update(server.environment(home()))
     from cli.waiting import Waiting
 
@@ -42,7 +49,9 @@ def retrain(partition: str | None, like: str | None, warm: bool) -> None:
     from orchestration.runs import latest_partition, run_partition
 
     with Waiting() as waiting:
-        outcome = run_partition(partition or latest_partition(), home=home(), on_progress=waiting.say, warm=warm)
+        outcome = run_partition(
+            partition or latest_partition(), home=home(), on_progress=waiting.say, warm=warm, ranks=ranks
+        )
     click.echo(outcome.text)
     sys.exit(1 if outcome.failed else 0)
 

@@ -47,6 +47,7 @@ def plan_of(artifact: Artifact, *, home: Home) -> Plan:
         alpha=settings["alpha"],
         seed=lineage.seeds["training"],
         train_since=date.fromisoformat(settings["train_since"]) if settings["train_since"] else None,
+        num_ranks=settings["num_ranks"],
     )
 
 
@@ -60,10 +61,9 @@ def train_again(release: str, *, home: Home, on_progress: Callable[[str], None])
 
     Raises PinError if a version is gone, ReleaseError if the release or its teacher does not verify.
     """
-    registry = Registry(home.releases)
-    artifact = registry.load(release)
+    artifact = Registry(home.releases).load(release)
     with heard(on_progress):
-        candidate = retrain.train(plan_of(artifact, home=home), registry=registry)
+        candidate = retrain.train(plan_of(artifact, home=home), home=home)
     # What it was trained from comes first in its lineage; the same table may follow once more, with other rows.
     then = artifact.lineage.inputs[: len(candidate.inputs)]
     pairs = zip(candidate.inputs, then, strict=True)

@@ -12,6 +12,7 @@ from lakehouse.sampling import read_random_keep, sample_filter
 from lakehouse.versions import open_dataset, pin
 from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, served, training_rows, without_teacher
 from orchestration.progress import progress
+from orchestration.ranks import Task
 from orchestration.retrain import fit_with_progress
 from orchestration.runs import heard
 from ranker import Difference, calibrate, evaluate, paired_bootstrap, score
@@ -99,7 +100,7 @@ def _side(plan: Plan, calibrating: Rows, judged: Rows) -> tuple[Side, dict[str, 
     started = time.perf_counter()
     rows = training_rows(plan)
     read_s = time.perf_counter() - started
-    fitted = fit_with_progress(plan, rows, teacher_logits_BH=None, label=f"{name}: train")
+    fitted = fit_with_progress(Task(plan=plan, taught=False, label=f"{name}: train"), rows.examples, None)
     progress(f"{name}: calibrate and judge")
     calibrator = calibrate(score(fitted.model, calibrating.examples, position="shown"), calibrating.examples)
     probabilities = calibrator.apply(score(fitted.model, judged.examples, position="shown"))

@@ -12,8 +12,8 @@ from lakehouse.dataset import Dataset
 from lakehouse.features import feature_spec
 from lakehouse.home import Home
 from lakehouse.recipes import Recipe
-from lakehouse.sampling import read_sample
-from lakehouse.versions import Pin, content_hash, read
+from lakehouse.sampling import files_of_rank, open_sample, read_sample
+from lakehouse.versions import Pin, content_hash, open_dataset, read
 from orchestration.calendar import Windows, midnight, windows
 from ranker import Examples, FeatureSpec
 from registry import Input
@@ -29,7 +29,8 @@ class Plan:
 
     `sampling` is marts.training_examples where the recipe is materialised, else marts.sampling_rates, by which the
     examples are sampled while they are read. `train_since` makes it a warm start: training goes on from the teacher
-    with the rows served from that day on; None trains afresh on all of them.
+    with the rows served from that day on; None trains afresh on all of them. `num_ranks` processes of the cluster share
+    the training out; with one, it runs where the plan is.
     """
 
     partition: str
@@ -43,6 +44,7 @@ class Plan:
     alpha: float = ALPHA
     seed: int = SEED
     train_since: date | None = None
+    num_ranks: int = 1
 
     @property
     def windows(self) -> Windows:
@@ -107,6 +109,23 @@ def training_rows(plan: Plan) -> Rows:
     sample = read_sample(plan.examples, recipe=plan.recipe, rates=plan.sampling, where=where)
     rates = read(plan.sampling, where=of_recipe).sort_by([("day", "ascending"), ("stratum", "ascending")])
     return Rows.from_table(sample, plan, pinned=plan.examples, beside=(source_of(plan.sampling, rates),))
+
+
+def open_training_rows(plan: Plan, *, rank: int, num_ranks: int) -> pa.RecordBatchReader:
+    """The rows of `training_rows` in batches, those in a rank's own files; together the ranks read all."""
+    where, columns = trained_on(plan), list(plan.spec.columns())
+    if not plan.recipe.materialised:
+        return open_sample(
+            plan.examples,
+            recipe=plan.recipe,
+            rates=plan.sampling,
+            columns=columns,
+            where=where,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
+    files = files_of_rank(open_dataset(plan.sampling), rank=rank, num_ranks=num_ranks)
+    return files.scanner(columns=columns, filter=where & (pc.field("recipe") == plan.recipe.name)).to_reader()
 
 
 def trained_on(plan: Plan) -> pads.Expression:

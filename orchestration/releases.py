@@ -24,9 +24,11 @@ RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owne
 
 
 class Start(dg.Config):
-    """Where the training of a week starts: afresh, or warm from the release in production with the rows since."""
+    """Where the training of a week starts, afresh or `warm` from the release in production with the rows since, and
+    how many `ranks` of the cluster share it out."""
 
     warm: bool = False
+    ranks: int = 1
 
 
 @dg.asset(
@@ -46,6 +48,7 @@ def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.Mater
         examples=pinned_input(context, EXAMPLES),
         home=home(),
         warm=config.warm,
+        num_ranks=config.ranks,
     )
     return dg.MaterializeResult(value=plan, metadata=metadata.of_plan(plan))
 
@@ -53,7 +56,7 @@ def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.Mater
 @dg.asset(kinds={"torch"}, ins={"plan": dg.AssetIn(TEACHER_SCORES)}, **RANKER)
 def candidate(plan: Plan) -> dg.MaterializeResult[Candidate]:
     """A student of production, trained on exactly the pinned rows that the recipe keeps, and its control."""
-    trained = retrain.train(plan, registry=Registry(home().releases), checkpoints=home().dagster / "checkpoints")
+    trained = retrain.train(plan, home=home(), checkpoints=home().dagster / "checkpoints")
     return dg.MaterializeResult(value=trained, metadata=metadata.of_candidate(trained))
 
 

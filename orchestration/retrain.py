@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -29,6 +30,7 @@ from orchestration.plan import (
     without_teacher,
 )
 from orchestration.progress import progress
+from orchestration.ranks import Task, fit_in_ranks
 from orchestration.teaching import teacher_logits, write_teacher_scores
 from ranker import (
     Calibrator,
@@ -37,6 +39,7 @@ from ranker import (
     Progress,
     Ranker,
     RankerConfig,
+    Teacher,
     TrainingConfig,
     calibrate,
     evaluate,
@@ -85,16 +88,27 @@ class Evaluation:
     inputs: tuple[Input, ...]
 
 
-def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: Home, warm: bool = False) -> Plan:
+def plan(
+    partition: str,
+    *,
+    recipe: Recipe,
+    sampling: Pin,
+    examples: Pin,
+    home: Home,
+    warm: bool = False,
+    num_ranks: int = 1,
+) -> Plan:
     """The plan of a week: the pinned tables, its teacher (production as of that week), and the teacher's scores.
 
     `warm` goes on from the teacher with the rows served since its own ended; the first release starts afresh anyway.
+    `num_ranks` processes of the cluster share the training out.
     Of a recipe that is not materialised, ops.sampled_rows shows from here on which rows it trains on.
     """
     registry = Registry(home.releases)
     made = replace(
         without_teacher(partition, recipe=recipe, sampling=sampling, examples=examples, home=home),
         teacher=registry.teacher(before=partition),
+        num_ranks=num_ranks,
     )
     if warm and made.teacher is not None:
         until = registry.load(made.teacher).lineage.windows["train"][1]
@@ -108,7 +122,7 @@ def plan(partition: str, *, recipe: Recipe, sampling: Pin, examples: Pin, home: 
     return replace(made, teacher_scores=write_teacher_scores(made, registry.load(made.teacher), home=home))
 
 
-def train(plan: Plan, *, registry: Registry, checkpoints: Path | None = None) -> Candidate:
+def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candidate:
     """The student, and where there is a teacher its control: the same rows, seed, start and settings without it.
 
     checkpoints: a folder from which a training that was killed goes on.
@@ -119,13 +133,14 @@ def train(plan: Plan, *, registry: Registry, checkpoints: Path | None = None) ->
     if plan.teacher is not None:
         logits_BH, scores = teacher_logits(plan, rows)
         inputs.append(scores)
-    start = None if plan.train_since is None else dict(registry.load(str(plan.teacher)).files)
+    start = None if plan.train_since is None else dict(Registry(home.releases).load(str(plan.teacher)).files)
 
     def fitted(label: str, logits_BH: torch.Tensor | None) -> Fitted:
         checkpoint = checkpoints and checkpoint_of(plan, label, folder=checkpoints)
-        return fit_with_progress(
-            plan, rows, teacher_logits_BH=logits_BH, label=label, start=start, checkpoint=checkpoint
-        )
+        task = Task(plan=plan, taught=logits_BH is not None, label=label, start=start, checkpoint=checkpoint)
+        if plan.num_ranks > 1:
+            return fit_in_ranks(task, fit_rank=fit_with_progress, home=home)
+        return fit_with_progress(task, rows.examples, logits_BH)
 
     student = fitted("train", logits_BH)
     control = fitted("control", None).model.to_files() if plan.teacher is not None else None
@@ -240,33 +255,30 @@ def checkpoint_of(plan: Plan, label: str, *, folder: Path) -> Path:
 
 
 def fit_with_progress(
-    plan: Plan,
-    rows: Rows,
-    *,
-    teacher_logits_BH: torch.Tensor | None,
-    label: str,
-    start: dict[str, bytes] | None = None,
-    checkpoint: Path | None = None,
+    task: Task,
+    examples: Examples | Iterable[Examples],
+    teacher: Teacher,
+    say: Callable[[str], None] = progress,
 ) -> Fitted:
-    """Train with the shipped settings; `start` are the files of the model to go on from."""
+    """Train with the shipped settings, and say how far it is."""
 
     def show(now: Progress) -> None:
-        progress(
-            f"{label}: {now.num_seen / now.num_total:.0%} of {now.num_total:,} rows, loss {now.loss:.4f}, "
+        say(
+            f"{task.label}: {now.num_seen / now.num_total:.0%} of {now.num_total:,} rows, loss {now.loss:.4f}, "
             f"{now.examples_per_second:,.0f} rows/s, {now.seconds_left:.0f} s left"
         )
 
     return fit(
-        rows.examples,
-        spec=plan.spec,
+        examples,
+        spec=task.plan.spec,
         config=RankerConfig(),
         training=TrainingConfig(),
-        seed=plan.seed,
-        teacher_logits_BH=teacher_logits_BH,
-        alpha=plan.alpha,
-        initial=None if start is None else Ranker.from_files(start),
-        moments=None if start is None else unpack_moments(start),
-        checkpoint=checkpoint,
+        seed=task.plan.seed,
+        teacher_logits_BH=teacher,
+        alpha=task.plan.alpha,
+        initial=None if task.start is None else Ranker.from_files(task.start),
+        moments=None if task.start is None else unpack_moments(task.start),
+        checkpoint=task.checkpoint,
         on_progress=show,
     )
 
@@ -289,6 +301,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "dataset": plan.dataset.to_json(),
         "recipe": plan.recipe.to_json(),
         "train_since": None if plan.train_since is None else plan.train_since.isoformat(),
+        "num_ranks": plan.num_ranks,
     }
 
 

@@ -48,14 +48,16 @@ def latest_partition() -> str:
     return partition
 
 
-def run_partition(partition: str, *, home: Home, on_progress: Callable[[str], None], warm: bool = False) -> Outcome:
-    """Run `retrain` for one week, afresh or `warm` from the release in production.
+def run_partition(
+    partition: str, *, home: Home, on_progress: Callable[[str], None], warm: bool = False, ranks: int = 1
+) -> Outcome:
+    """Run `retrain` for one week: afresh or `warm` from the release in production, here or in `ranks` of the cluster.
 
     A gate that does not pass ends the run early and is an outcome like any other; a step that raised is a failure.
     """
     registry = Registry(home.releases)
     known = len(registry.journal())
-    config = {"ops": {"ops__teacher_scores": {"config": {"warm": warm}}}}
+    config = {"ops": {"ops__teacher_scores": {"config": {"warm": warm, "ranks": ranks}}}}
     failure = run("retrain", home=home, on_progress=on_progress, partition_key=partition, run_config=config)
     verdicts = [entry for entry in registry.journal()[known:] if entry.event == "gate"]
     if failure is None:

@@ -12,7 +12,7 @@ from lakehouse.home import Home
 from lakehouse.session import connect
 from lakehouse.versions import Pin, pin, read
 from orchestration.plan import Plan, Rows, source_of, training_rows
-from ranker import Examples, Ranker, head_names, score
+from ranker import Examples, LoggedLogits, Ranker, head_names, score
 from registry import Artifact, Input
 
 
@@ -54,6 +54,13 @@ def teacher_logits(plan: Plan, rows: Rows) -> tuple[torch.Tensor, Input]:
         )
     used = scores.take(found)
     return logits_of(used["logits"], heads=head_names(plan.dataset.actions)), source_of(plan.teacher_scores, used)
+
+
+def logged_logits(plan: Plan) -> LoggedLogits:
+    """All that the teacher was asked, found by example id while a training reads its rows."""
+    assert plan.teacher_scores is not None
+    scores = read(plan.teacher_scores, where=pc.field("release_id") == plan.teacher)
+    return LoggedLogits(scores["event_id"], logits_of(scores["logits"], heads=head_names(plan.dataset.actions)))
 
 
 def logits_of(maps: pa.ChunkedArray, *, heads: Sequence[str]) -> torch.Tensor:

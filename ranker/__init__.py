@@ -16,6 +16,7 @@ from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
 from ranker.robustness import Loss, robustness
+from ranker.rows import Teacher
 from ranker.scoring import Scores, score
 from ranker.spec import Feature, FeatureSpec, Label
 from ranker.streamed_bootstrap import StreamedComparison
@@ -38,6 +39,7 @@ __all__ = [
     "RankerConfig",
     "Scores",
     "StreamedComparison",
+    "Teacher",
     "TrainingConfig",
     "bootstrap",
     "calibrate",

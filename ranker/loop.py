@@ -18,7 +18,7 @@ from ranker.artifact import pack_moments
 from ranker.embedding import HashedEmbedding
 from ranker.examples import Examples
 from ranker.levels import level_corrections
-from ranker.loss import distillation_loss, label_loss
+from ranker.loss import check_alpha, distillation_loss, label_loss
 from ranker.model import Ranker
 from ranker.rows import Rows, TrainingRows, labels_of
 from ranker.scoring import ROWS_AT_ONCE, score
@@ -119,15 +119,39 @@ class Fitted:
         return {**self.model.to_files(), **pack_moments(self.moments)}
 
 
+Alpha = float | Mapping[str, float]
+
+
+def by_head(alpha: Alpha, heads: tuple[str, ...]) -> Tensor:
+    """The teacher's share of each head's loss (H). Raises ValueError if a head has none, or one outside [0, 1].
+
+    >>> by_head({"acted": 0.5, "click|acted": 0.25}, ("acted", "click|acted"))
+    tensor([0.5000, 0.2500])
+    """
+    if isinstance(alpha, Mapping) and set(alpha) != set(heads):
+        raise ValueError(f"alpha is given for {sorted(alpha)}; the heads are {list(heads)}")
+    alpha_H = torch.tensor([float(alpha[head] if isinstance(alpha, Mapping) else alpha) for head in heads])
+    check_alpha(alpha_H)
+    return alpha_H
+
+
 class Objective(nn.Module):
     """The loss of one batch, as one module: what torch's DistributedDataParallel wraps."""
 
-    def __init__(self, model: Ranker, *, alpha: float, bf16: bool) -> None:
-        super().__init__()
-        self.model, self.alpha, self.bf16 = model, alpha, bf16
+    alpha_H: Tensor
+    last_alpha_H: Tensor
 
-    def forward(self, rows: Rows, share: float) -> Tensor:
-        """The mean loss of the rows times `share`, by which ranks with more rows in a step weigh more."""
+    def __init__(self, model: Ranker, *, alpha: Alpha, last_alpha: Alpha | None = None, bf16: bool = False) -> None:
+        super().__init__()
+        self.model, self.bf16 = model, bf16
+        self.register_buffer("alpha_H", by_head(alpha, model.heads))
+        self.register_buffer("last_alpha_H", by_head(alpha if last_alpha is None else last_alpha, model.heads))
+
+    def forward(self, rows: Rows, *, share: float = 1.0, done: float = 0.0) -> Tensor:
+        """The mean loss of the rows times `share`, by which ranks with more rows in a step weigh more.
+
+        done: the part of the training that lies behind, by which alpha has moved to the last one.
+        """
         logits_BH = self.logits(rows)
         if not len(rows):
             return logits_BH.sum() * 0
@@ -138,7 +162,7 @@ class Objective(nn.Module):
                 labels_BH=labels_BH,
                 teacher_logits_BH=rows.teacher_logits_BH,
                 negative_keep_probability_B=keep_B,
-                alpha=self.alpha,
+                alpha=torch.lerp(self.alpha_H, self.last_alpha_H, done),
             )
         else:
             loss = label_loss(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=keep_B)
@@ -169,7 +193,8 @@ def train(
     *,
     training: TrainingConfig,
     seed: int,
-    alpha: float,
+    alpha: Alpha,
+    last_alpha: Alpha | None,
     moments: Mapping[str, Tensor] | None,
     validation: Examples | None,
     checkpoint: Path | None,
@@ -177,8 +202,7 @@ def train(
 ) -> Fitted:
     """Train a model that has met the rows; see `fit`."""
     device = torch.device(training.device)
-    model.to(device)
-    objective = Objective(model, alpha=alpha, bf16=training.bf16)
+    objective = Objective(model, alpha=alpha, last_alpha=last_alpha, bf16=training.bf16).to(device)
     together = nn.parallel.DistributedDataParallel(objective) if rows.ranks.size > 1 else objective
     optimizer = optimizer_of(model, training)
     if moments is not None:
@@ -189,7 +213,7 @@ def train(
     num_steps = training.epochs * steps_in_epoch
     every = max(1, num_steps // CURVE_POINTS)
 
-    of = checkpoints.fingerprint(rows, training=training, seed=seed, alpha=alpha, config=model.config)
+    of = checkpoints.fingerprint(rows, training=training, seed=seed, alpha=(alpha, last_alpha), config=model.config)
     now = Standing(step=0, curve=[], epochs=[], best=None)
     if checkpoint is not None and (saved := rows.ranks.of_first(lambda: checkpoints.read(checkpoint, of=of))):
         model.load_state_dict(saved["model"])
@@ -208,7 +232,8 @@ def train(
             pace = _pace(now.step, num_steps)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * pace
-            loss = together(batch, rows.ranks.size * len(batch) / num_together)
+            share = rows.ranks.size * len(batch) / num_together
+            loss = together(batch, share=share, done=now.step / num_steps)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -21,8 +21,7 @@ def label_loss(logits_BH: Tensor, *, labels_BH: Tensor, negative_keep_probabilit
     tensor(0.6931)
     """
     sampled_BH = logits_BH + sampling_offset(logits_BH, negative_keep_probability_B)
-    loss_BH = cross_entropy(sampled_BH, labels_BH, reduction="none")
-    return (loss_BH * counted(labels_BH)).sum(1).mean()
+    return _by_head(cross_entropy(sampled_BH, labels_BH, reduction="none"), labels_BH).sum()
 
 
 def distillation_loss(
@@ -31,12 +30,12 @@ def distillation_loss(
     labels_BH: Tensor,
     teacher_logits_BH: Tensor,
     negative_keep_probability_B: Tensor,
-    alpha: float,
+    alpha: float | Tensor,
 ) -> Tensor:
     """alpha · KL(teacher ‖ student) + (1 − alpha) · CE(labels), over the heads and rows of `label_loss`.
 
     The teacher's bare logits carry the student's offset: both sides of the KL then speak of the sampled rows,
-    whatever recipe the teacher was trained under. Temperature 1.
+    whatever recipe the teacher was trained under. Temperature 1. `alpha` is one share, or one for each head (H).
 
     Raises ValueError if alpha lies outside [0, 1].
 
@@ -47,8 +46,7 @@ def distillation_loss(
     >>> round(loss.item(), 4)  # half of log 2: a student that equals its teacher has no KL
     0.3466
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; it weighs teacher against labels and must lie in [0, 1]")
+    check_alpha(alpha)
     offset_BH = sampling_offset(logits_BH, negative_keep_probability_B)
     student_BH, teacher_BH = logits_BH + offset_BH, teacher_logits_BH + offset_BH
     # Binary KL is the cross-entropy against soft labels less the teacher's own entropy.
@@ -56,9 +54,21 @@ def distillation_loss(
     kl_BH = cross_entropy(student_BH, soft_labels_BH, reduction="none") - cross_entropy(
         teacher_BH, soft_labels_BH, reduction="none"
     )
-    teacher_loss = (kl_BH * counted(labels_BH)).sum(1).mean()
-    labels_part = label_loss(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=negative_keep_probability_B)
-    return alpha * teacher_loss + (1 - alpha) * labels_part
+    teacher_H = _by_head(kl_BH, labels_BH)
+    labels_H = _by_head(cross_entropy(student_BH, labels_BH, reduction="none"), labels_BH)
+    return (alpha * teacher_H + (1 - alpha) * labels_H).sum()
+
+
+def check_alpha(alpha: float | Tensor) -> None:
+    """Raises ValueError if a share of the teacher lies outside [0, 1]."""
+    shares = alpha.tolist() if isinstance(alpha, Tensor) else alpha
+    if not all(0 <= share <= 1 for share in (shares if isinstance(shares, list) else [shares])):
+        raise ValueError(f"alpha is {shares}; it weighs teacher against labels and must lie in [0, 1]")
+
+
+def _by_head(loss_BH: Tensor, labels_BH: Tensor) -> Tensor:
+    """The mean over examples of what counts for each head (H)."""
+    return (loss_BH * counted(labels_BH)).mean(0)
 
 
 def sampling_offset(logits_BH: Tensor, negative_keep_probability_B: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ranker.artifact import spec_differences
 from ranker.examples import Examples
-from ranker.loop import Fitted, Progress, TrainingConfig, train
+from ranker.loop import Alpha, Fitted, Progress, TrainingConfig, train
 from ranker.model import Ranker, RankerConfig
 from ranker.reproducible import reproducible
 from ranker.rows import Teacher, TrainingRows
@@ -25,7 +25,8 @@ def fit(
     config: RankerConfig | None = None,
     training: TrainingConfig | None = None,
     teacher_logits_BH: Teacher = None,
-    alpha: float = 0.5,
+    alpha: Alpha = 0.5,
+    last_alpha: Alpha | None = None,
     initial: Ranker | None = None,
     moments: Mapping[str, Tensor] | None = None,
     validation: Examples | None = None,
@@ -39,7 +40,8 @@ def fit(
     rows of its own, all take as many steps, and all end with the same model.
     teacher_logits_BH: bare logits in the row order of `examples`, heads as the model's, at the position shown
     (`score(teacher, examples, position="shown").logits_BH`), or what gives them for each chunk. `alpha` is then the
-    teacher's share of the loss.
+    teacher's share of the loss, of all heads or by head; where `last_alpha` is given, it moves there in a line over the
+    training.
     initial: weights, bins and surfaces to start from (warm start); its spec, config and actions must be the same.
     moments: the optimiser's state to go on with, `Fitted.moments` of the training that `initial` came from.
     validation: rows of a later time window; the weights of the epoch with the lowest loss on them are kept.
@@ -51,8 +53,6 @@ def fit(
     checkpoint is of another training.
     """
     config, training = config or RankerConfig(), training or TrainingConfig()
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; it weighs teacher against labels and must lie in [0, 1]")
     if moments is not None and initial is None:
         raise ValueError("moments are given without the model that they belong to; give `initial` too")
     chunks = [examples] if isinstance(examples, Examples) else examples
@@ -77,6 +77,7 @@ def fit(
             training=training,
             seed=seed,
             alpha=alpha,
+            last_alpha=last_alpha,
             moments=moments,
             validation=validation,
             checkpoint=checkpoint,
@@ -92,7 +93,8 @@ def distill(
     seed: int,
     config: RankerConfig | None = None,
     training: TrainingConfig | None = None,
-    alpha: float = 0.5,
+    alpha: Alpha = 0.5,
+    last_alpha: Alpha | None = None,
     initial: Ranker | None = None,
     moments: Mapping[str, Tensor] | None = None,
     validation: Examples | None = None,
@@ -118,6 +120,7 @@ def distill(
         training=training,
         teacher_logits_BH=lambda chunk: score(teacher, chunk, position="shown").logits_BH,
         alpha=alpha,
+        last_alpha=last_alpha,
         initial=initial,
         moments=moments,
         validation=validation,

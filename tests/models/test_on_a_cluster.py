@@ -11,7 +11,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ from conftest import run_dbt
 from tiny_world import LaterLoads, World
 
 from lakehouse import cluster, daemon, guard, server, spark_settings
+from lakehouse.dataset import Dataset
+from lakehouse.features import feature_spec
 from lakehouse.home import Home
 from lakehouse.ingest import ingest
 from lakehouse.jars import SPARK_HOME
 from lakehouse.landing import STREAMS
+from lakehouse.recipes import recipe
 from lakehouse.session import connect
 from lakehouse.versions import pin, read
+from orchestration.plan import Plan
+from orchestration.retrain import train
+from ranker import FeatureSpec, Ranker
 
 pytestmark = [pytest.mark.lake, pytest.mark.slow]
 STILLHOUSE = Path(sys.executable).parent / "stillhouse"
@@ -148,6 +155,43 @@ def test_a_worker_that_does_not_know_the_secret_is_refused(clustered: Home, tmp_
     finally:
         worker.end()
     assert cluster._num_registered(running) == cluster.NUM_WORKERS
+
+
+def test_two_ranks_train_on_the_workers_and_every_row_counts_once(
+    clustered: Home, manifest: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Dataset(
+        name="tiny",
+        actions=("click", "hide"),
+        random_slice=True,
+        positions=True,
+        first_day=date(2026, 1, 1),
+        last_day=None,
+        calibration_days=1,
+        evaluation_days=1,
+        source="",
+    )
+    for used, sampling in ((recipe("standard"), "training_examples"), (recipe("lean"), "sampling_rates")):
+        alone = Plan(
+            partition="2025-12-29",
+            dataset=log,
+            spec=FeatureSpec.from_json(feature_spec(manifest)),
+            recipe=used,
+            sampling=pin(f"marts.{sampling}", home=clustered),
+            examples=pin("marts.examples_v1", home=clustered),
+            teacher=None,
+            teacher_scores=None,
+        )
+        with caplog.at_level("INFO", logger="stillhouse"):
+            one, two = (train(replace(alone, num_ranks=ranks), home=clustered) for ranks in (1, 2))
+        first, second = (Ranker.from_files(candidate.student) for candidate in (one, two))
+        assert second.embedding.count.equal(first.embedding.count)
+        assert two.curve[-1]["examples"] == one.curve[-1]["examples"] == 3 * one.inputs[0].rows
+        assert one.student != two.student
+    assert "train: 100% of" in caplog.text
+    with pytest.raises(ValueError, match="3 ranks were asked for and the cluster has 2 cores"):
+        train(replace(alone, num_ranks=3), home=clustered)
+    assert not list(clustered.exchange.glob("ranks-*"))
 
 
 def test_a_lake_that_died_comes_back_on_its_cluster_and_down_ends_every_process(clustered: Home) -> None:

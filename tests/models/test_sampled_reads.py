@@ -17,7 +17,6 @@ from lakehouse.session import connect
 from lakehouse.versions import Pin, pin, read
 from orchestration.plan import training_rows
 from orchestration.retrain import plan, train
-from registry import Registry
 
 pytestmark = pytest.mark.lake
 Query = Callable[[str], list[dict[str, Any]]]
@@ -135,8 +134,7 @@ def test_training_gives_the_same_weights_either_way(
     ledger = read(pin("ops.sampled_rows", home=built), where=pa.compute.field("recipe") == "unwritten")
     assert set(ledger["event_id"].to_pylist()) == set(rows[1]["event_id"].to_pylist())
 
-    registry = Registry(built.releases)
-    first, second = train(written, registry=registry), train(unwritten, registry=registry)
+    first, second = train(written, home=built), train(unwritten, home=built)
     assert first.student == second.student
     relations = [[source.relation for source in candidate.inputs] for candidate in (first, second)]
     assert relations == [

@@ -27,7 +27,7 @@ def warm(home: Home) -> Plan:
     """A plan that goes on from a release which was trained on the first eight days."""
     plan = build(home, seed=0)
     afresh = replace(plan, teacher=None, teacher_scores=None)
-    made = train(replace(afresh, partition="2026-01-19"), registry=Registry(home.releases))
+    made = train(replace(afresh, partition="2026-01-19"), home=home)
     files, lineage = build_release("2026-01-19", value=1)
     saved = Registry(home.releases).save({**files, **made.student}, lineage=lineage)
     events = examples(seed=0)["event_id"]
@@ -52,12 +52,12 @@ def test_a_warm_start_goes_on_from_production_with_the_rows_since(home: Home, wa
         PRODUCTION_ENDED.replace(day=day) for day in range(13, 19)
     }
     registry = Registry(home.releases)
-    candidate = train(warm, registry=registry)
+    candidate = train(warm, home=home)
     before = unpack_moments(registry.load(str(warm.teacher)).files)
     after = unpack_moments(candidate.student)
     assert after["output.bias.step"] > before["output.bias.step"]
     # Bins are of the first training's rows: a model that starts afresh has others.
-    afresh = train(replace(warm, train_since=None), registry=registry)
+    afresh = train(replace(warm, train_since=None), home=home)
     production = dict(registry.load(str(warm.teacher)).files)
     ours, theirs, first = (
         Ranker.from_files(files).numeric.edges for files in (candidate.student, afresh.student, production)
@@ -77,8 +77,7 @@ def test_a_training_that_was_killed_leaves_a_file_from_which_the_same_plan_goes_
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
     plan, folder = replace(warm, train_since=None), tmp_path / "checkpoints"
-    registry = Registry(home.releases)
-    undisturbed = train(plan, registry=registry)
+    undisturbed = train(plan, home=home)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -91,10 +90,10 @@ def test_a_training_that_was_killed_leaves_a_file_from_which_the_same_plan_goes_
 
     monkeypatch.setattr(checkpoint, "write", write_and_die)
     with pytest.raises(KeyboardInterrupt):
-        train(plan, registry=registry, checkpoints=folder)
+        train(plan, home=home, checkpoints=folder)
     assert [path.name for path in folder.iterdir()] == [checkpoint_of(plan, "train", folder=folder).name]
     monkeypatch.setattr(checkpoint, "write", write_it)
-    assert train(plan, registry=registry, checkpoints=folder).student == undisturbed.student
+    assert train(plan, home=home, checkpoints=folder).student == undisturbed.student
     assert not list(folder.iterdir())
     # A plan of the week that was changed does not go on from there, and clears it away.
     stale = folder / f"{plan.partition}-train-{'0' * 16}"

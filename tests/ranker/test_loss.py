@@ -80,6 +80,26 @@ def test_divergence_equals_torch_on_two_outcomes() -> None:
     assert_close(loss, expected)
 
 
+def test_each_head_has_its_own_share_of_the_teacher() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits_BH, teacher_BH = (torch.randn(60, 2, generator=generator) for _ in range(2))
+    acted_B1 = (torch.rand(60, 1, generator=generator) < 0.5).float()
+    labels_BH = torch.cat([acted_B1, acted_B1 * (torch.rand(60, 1, generator=generator) < 0.5)], dim=1)
+
+    def loss(alpha: float | torch.Tensor) -> torch.Tensor:
+        return distillation_loss(
+            logits_BH,
+            labels_BH=labels_BH,
+            teacher_logits_BH=teacher_BH,
+            negative_keep_probability_B=torch.full((60,), 0.4),
+            alpha=alpha,
+        )
+
+    assert_close(loss(torch.tensor([0.3, 0.3])), loss(0.3))
+    assert_close(loss(torch.tensor([1.0, 0.0])) + loss(torch.tensor([0.0, 1.0])), loss(0.0) + loss(1.0))
+    assert not torch.isclose(loss(torch.tensor([1.0, 0.0])), loss(torch.tensor([0.0, 1.0])))
+
+
 def test_alpha_outside_0_to_1_is_refused() -> None:
     zeros = torch.zeros(1, 1)
     with pytest.raises(ValueError, match=r"alpha is 1\.5"):

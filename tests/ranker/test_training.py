@@ -237,6 +237,13 @@ def test_distilling_is_fitting_with_the_teacher_s_logits(spec: FeatureSpec, worl
     other = fit(examples, spec=spec, seed=1, training=short, teacher_logits_BH=logits_BH, alpha=0.7).model
     for name, weights in one.state_dict().items():
         assert torch.equal(weights, other.state_dict()[name])
+    heads = {"acted": 0.7, "click|acted": 0.7, "save|acted": 0.7}
+    by_head = distill(examples, teacher=teacher, spec=spec, seed=1, training=short, alpha=heads).model
+    assert by_head.output.weight.equal(one.output.weight)
+    moving = distill(examples, teacher=teacher, spec=spec, seed=1, training=short, alpha=0.7, last_alpha=0.2).model
+    assert not moving.output.weight.equal(one.output.weight)
+    with pytest.raises(ValueError, match="the heads are"):
+        distill(examples, teacher=teacher, spec=spec, seed=1, training=short, alpha={"acted": 0.7})
     fewer = replace(spec, features=spec.features[:2])
     with pytest.raises(ValueError, match=r"reads other features .*\['affinity', 'categories'\]"):
         distill(examples, teacher=teacher, spec=fewer, seed=1)
