@@ -51,6 +51,7 @@ def of_evaluation(judged: Evaluation) -> dict[str, Any]:
         **{name: value for name, value in judged.metrics["summary"].items() if value is not None},
         **{f"{name}_without_teacher": value for name, value in control.items() if value is not None},
         "gate": dg.MetadataValue.md(criteria_table(judged)),
+        "without_a_feature": dg.MetadataValue.md(robustness_table(judged)),
         **{name.removesuffix(".png"): picture(content) for name, content in judged.pictures.items()},
     }
 
@@ -83,6 +84,16 @@ def criteria_table(judged: Evaluation) -> str:
     for criterion in judged.decision.criteria:
         numbers = ["" if number is None else f"{number:.4g}" for number in (criterion.figure, criterion.limit)]
         lines.append(f"| {criterion.name} | {criterion.status} | {' | '.join(numbers)} | {criterion.reason} |")
+    return "\n".join(lines)
+
+
+def robustness_table(judged: Evaluation) -> str:
+    """What each feature's lack would cost, as a row of a Markdown table."""
+    lines = ["| without | action | AUC lost | log loss gained | PCOC |", "|---|---|---|---|---|"]
+    for loss in judged.metrics["robustness"]:
+        numbers = [loss[name] for name in ("auc_lost", "log_loss_gained", "pcoc")]
+        figures = ["" if number is None else f"{number:.4f}" for number in numbers]
+        lines.append(f"| {loss['group']} | {loss['action']} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
