@@ -302,9 +302,7 @@ def costs_of_missing_features(files: dict[str, bytes], rows: Rows, plan: Plan) -
     """What each feature's lack would cost each action, the costliest first, on some of the rows; null is undefined."""
     model = Ranker.from_files(files)
     some = np.linspace(0, len(rows.examples) - 1, min(len(rows.examples), ROWS_WITHOUT_FEATURES)).astype(np.int64)
-    losses = robustness(
-        model, Examples.from_arrow(rows.table.take(some), spec=model.spec, actions=plan.dataset.actions)
-    )
+    examples = Examples.from_arrow(rows.table.take(some), spec=model.spec, actions=plan.dataset.actions)
     return [
         {name: None if isinstance(value, float) and isnan(value) else value for name, value in asdict(loss).items()}
         for loss in robustness(model, examples)

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ import psutil
 import pyarrow as pa
 import pytest
 from conftest import run_dbt
-from tiny_world import LaterLoads, World
+from tiny_world import TINY, LaterLoads, World
 
 from lakehouse import cluster, daemon, guard, server, spark_settings
-from lakehouse.dataset import Dataset
 from lakehouse.features import feature_spec
 from lakehouse.home import Home
 from lakehouse.ingest import ingest
@@ -160,21 +159,10 @@ def test_a_worker_that_does_not_know_the_secret_is_refused(clustered: Home, tmp_
 def test_two_ranks_train_on_the_workers_and_every_row_counts_once(
     clustered: Home, manifest: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = Dataset(
-        name="tiny",
-        actions=("click", "hide"),
-        random_slice=True,
-        positions=True,
-        first_day=date(2026, 1, 1),
-        last_day=None,
-        calibration_days=1,
-        evaluation_days=1,
-        source="",
-    )
     for used, sampling in ((recipe("standard"), "training_examples"), (recipe("lean"), "sampling_rates")):
         alone = Plan(
             partition="2025-12-29",
-            dataset=log,
+            dataset=TINY,
             spec=FeatureSpec.from_json(feature_spec(manifest)),
             recipe=used,
             sampling=pin(f"marts.{sampling}", home=clustered),

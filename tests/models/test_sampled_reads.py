@@ -1,14 +1,13 @@
 """Recipes on the fly against the same recipes compiled to SQL: the same rows and values, over many random recipes."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from conftest import NUM_RANDOM, Tried
+from tiny_world import TINY
 
-from lakehouse.dataset import Dataset
 from lakehouse.home import Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
@@ -113,17 +112,7 @@ def test_the_ledger_joined_to_the_examples_is_the_table(
 def test_training_gives_the_same_weights_either_way(
     built: Home, recipes: dict[str, Recipe], pins: dict[str, Pin]
 ) -> None:
-    Dataset(
-        name="tiny",
-        actions=("click", "hide"),
-        random_slice=True,
-        positions=True,
-        first_day=date(2026, 1, 1),
-        last_day=None,
-        calibration_days=1,
-        evaluation_days=1,
-        source="",
-    ).save(built.landing)
+    TINY.save(built.landing)
     written, unwritten = (
         plan("2025-12-29", recipe=recipes[name], sampling=pins[sampling], examples=pins["examples_v1"], home=built)
         for name, sampling in (("written", "training_examples"), ("unwritten", "sampling_rates"))

@@ -5,10 +5,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lakehouse.dataset import Dataset
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(hours=24)
 CATEGORIES = ("art", "cars", "food")
 Row = dict[str, Any]
+# What the log's contract would say of it.
+TINY = Dataset(
+    name="tiny",
+    actions=("click", "hide"),
+    random_slice=True,
+    positions=True,
+    first_day=START.date(),
+    last_day=None,
+    calibration_days=1,
+    evaluation_days=1,
+    source="",
+)
 
 
 @dataclass(frozen=True)
