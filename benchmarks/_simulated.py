@@ -56,6 +56,7 @@ SPEC = FeatureSpec(
     segments=("surface", "user_segment", "country", "content_type"),
     position="position",
     surface="surface",
+    traffic="traffic",
     negative_keep_probability="negative_keep_probability",
 )
 # A click rate of few exposures is drawn to that of all, as if so many more had been seen.

@@ -23,7 +23,7 @@ from benchmarks._figures import Figure, report
 from benchmarks._simulated import SPEC, Totals, released, week_of_examples
 from benchmarks._worlds import found_in_worlds
 from lakehouse.dataset import ACTIONS
-from ranker import Examples, fit, score
+from ranker import Examples, TrainingConfig, fit, score
 from ranker.metrics import Floats, auc, expected_calibration_error, pcoc
 from simulator.chance import draw
 from simulator.policy import NOISY_RENOWN
@@ -31,7 +31,9 @@ from simulator.world import World
 
 EXPOSURES, WEEKS = 1_500_000, 6
 NOISY_WEEKS, TRAINING_WEEKS = 2, 2
-SHARES = (0.0, 0.01, 0.02, 0.05)
+# Share of random rows, and what such a row weighs in the loss.
+NONE, MOST = "0 %", "5 %"
+SETTINGS = {NONE: (0.0, 1.0), "1 %": (0.01, 1.0), "2 %": (0.02, 1.0), MOST: (0.05, 1.0), "5 %, weight 4": (0.05, 4.0)}
 # Models of a share and world, whose figures are averaged: one alone moves by more than what is to be seen.
 MODELS = 2
 ACTION = "click"
@@ -39,7 +41,7 @@ MOST_COST = 0.0005
 # As in models/marts/sampling_rates.sql: a row stands for a hundred at most.
 LEAST_KEEP = 0.01
 TRAFFIC = ("random", "policy")
-# Of one world: by share, traffic and figure.
+# Of one world: by setting, traffic and figure.
 Found = dict[str, dict[str, dict[str, float]]]
 
 
@@ -61,15 +63,18 @@ def one_world(seed: int) -> Found:
     for traffic, part_B in zip(TRAFFIC, (judges_B & is_random_B, judges_B & ~is_random_B), strict=True):
         parts[traffic] = (examples[part_B], table[f"{ACTION}_truth"].to_numpy()[part_B])
     found: Found = {}
-    for share in SHARES:
+    for name, (share, weight) in SETTINGS.items():
         rows = at_share(train, is_random_B=train_is_random_B, share=share, seed=seed)
-        models = [fit(rows, spec=SPEC, seed=MODELS * seed + number).model for number in range(MODELS)]
-        found[f"{share:.0%}"] = {
+        training = TrainingConfig(random_weight=weight)
+        models = [
+            fit(rows, spec=SPEC, seed=MODELS * seed + number, training=training).model for number in range(MODELS)
+        ]
+        found[name] = {
             traffic: judged([score(model, part, position="shown").probability(ACTION) for model in models], truth)
             for traffic, (part, truth) in parts.items()
         }
-        on = ", ".join(f"{found[f'{share:.0%}'][traffic]['AUC']:.5f} on {traffic} traffic" for traffic in TRAFFIC)
-        print(f"world {seed}, {share:.0%} random of {len(rows):,} rows: AUC {on}", flush=True)
+        on = ", ".join(f"{found[name][traffic]['AUC']:.5f} on {traffic} traffic" for traffic in TRAFFIC)
+        print(f"world {seed}, {name} random of {len(rows):,} rows: AUC {on}", flush=True)
     return found
 
 
@@ -123,25 +128,24 @@ def judged(chances: list[Floats], truth: Floats) -> dict[str, float]:
 def figures(found: list[Found]) -> list[Figure]:
     """Means over worlds, with 95 % intervals over worlds (Student's t)."""
 
-    def values(share: float, traffic: str, what: str) -> Floats:
-        return np.array([one[f"{share:.0%}"][traffic][what] for one in found])
+    def values(name: str, traffic: str, what: str) -> Floats:
+        return np.array([one[name][traffic][what] for one in found])
 
     for traffic in TRAFFIC:
-        for share in SHARES:
-            shown = [f"{what} {interval(values(share, traffic, what))}" for what in ("AUC", "PCOC", "ECE")]
-            lift = interval(values(share, traffic, "AUC") - values(0, traffic, "AUC"))
-            print(f"{traffic} traffic, {share:.0%} random rows: {', '.join(shown)}, AUC lift {lift}")
-    most = SHARES[-1]
-    lifts = {traffic: values(most, traffic, "AUC") - values(0, traffic, "AUC") for traffic in TRAFFIC}
+        for name in SETTINGS:
+            shown = [f"{what} {interval(values(name, traffic, what))}" for what in ("AUC", "PCOC", "ECE")]
+            lift = interval(values(name, traffic, "AUC") - values(NONE, traffic, "AUC"))
+            print(f"{traffic} traffic, {name} random rows: {', '.join(shown)}, AUC lift {lift}")
+    lifts = {traffic: values(MOST, traffic, "AUC") - values(NONE, traffic, "AUC") for traffic in TRAFFIC}
     goals = {
         "random": ("lift above 0", bounds(lifts["random"])[0] > 0),
         "policy": (f"cost ≤ {MOST_COST}", bool(-lifts["policy"].mean() <= MOST_COST)),
     }
     return [
         Figure(
-            figure=f"AUC on {traffic} traffic, {most:.0%} random rows, baseline none: lift {interval(lifts[traffic])}",
-            ours=float(values(most, traffic, "AUC").mean()),
-            baseline=float(values(0, traffic, "AUC").mean()),
+            figure=f"AUC on {traffic} traffic, {MOST} random rows, baseline none: lift {interval(lifts[traffic])}",
+            ours=float(values(MOST, traffic, "AUC").mean()),
+            baseline=float(values(NONE, traffic, "AUC").mean()),
             goal=goal,
             holds=holds,
         )

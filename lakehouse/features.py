@@ -5,7 +5,7 @@ from typing import Any
 
 # Roles that exactly one column has, those that at most one has, and what makes a feature of each kind.
 REQUIRED_ROLES = ("event", "request", "user", "item", "time", "acted")
-OPTIONAL_ROLES = ("position", "surface")
+OPTIONAL_ROLES = ("position", "surface", "traffic")
 ROLES = (*REQUIRED_ROLES, *OPTIONAL_ROLES, "label", "segment", "feature", "negative_keep_probability")
 FEATURE_KEYS: Mapping[str, tuple[str, ...]] = {
     "numeric": (),

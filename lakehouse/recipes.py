@@ -66,6 +66,7 @@ class Recipe:
     rules: tuple[Rule, ...]
     otherwise: float
     random_share: float
+    random_weight: float = 1.0
 
     def __post_init__(self) -> None:
         for rule in self.rules:
@@ -80,6 +81,8 @@ class Recipe:
                 raise ValueError(f"recipe {self.name!r}, {stratum!r} keeps {keep}; it must lie in (0, 1]")
         if not 0 <= self.random_share < 1:
             raise ValueError(f"recipe {self.name!r} has a random share of {self.random_share}; it must lie in [0, 1)")
+        if not self.random_weight > 0:
+            raise ValueError(f"recipe {self.name!r} has a random weight of {self.random_weight}; it must lie above 0")
         if len({*self.strata}) < len(self.strata):
             raise ValueError(f"recipe {self.name!r} has two strata of one name among {self.strata}")
 
@@ -95,7 +98,7 @@ class Recipe:
 
     @property
     def definition(self) -> str:
-        """As text, what decides which rows it keeps: all but its name and whether it is materialised.
+        """As text, what decides which rows it keeps: all but its name, whether it is materialised, and what rows weigh.
 
         macros/recipe_definition.sql writes the same into marts.sampling_rates.
         """
@@ -127,6 +130,7 @@ class Recipe:
                 rules=tuple(Rule.from_json(rule) for rule in content["rules"]),
                 otherwise=float(content["otherwise"]),
                 random_share=float(content["random_traffic"]["share"]),
+                random_weight=float(content["random_traffic"].get("weight", 1)),
             )
         except KeyError as error:
             raise ValueError(f"recipe {name!r} lacks {error} in it or in one of its rules") from None
@@ -136,7 +140,7 @@ class Recipe:
             "materialised": self.materialised,
             "rules": [rule.to_json() for rule in self.rules],
             "otherwise": self.otherwise,
-            "random_traffic": {"share": self.random_share},
+            "random_traffic": {"share": self.random_share, "weight": self.random_weight},
         }
 
 

@@ -39,8 +39,13 @@
         {{ exceptions.raise_compiler_error(
             where ~ ", random_traffic.share is " ~ share ~ "; it must lie in [0, 1)") }}
     {%- endif -%}
-    {%- for key in random if key != 'share' -%}
+    {%- set weight = random.get('weight', 1) -%}
+    {%- if weight is not number or weight is boolean or weight <= 0 -%}
         {{ exceptions.raise_compiler_error(
-            where ~ ", random_traffic has the key '" ~ key ~ "'; it may have share only") }}
+            where ~ ", random_traffic.weight is " ~ weight ~ "; it must lie above 0") }}
+    {%- endif -%}
+    {%- for key in random if key not in ['share', 'weight'] -%}
+        {{ exceptions.raise_compiler_error(
+            where ~ ", random_traffic has the key '" ~ key ~ "'; it may have share and weight only") }}
     {%- endfor -%}
 {% endmacro %}

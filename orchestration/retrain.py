@@ -280,7 +280,7 @@ def fit_with_progress(
         examples,
         spec=task.plan.spec,
         config=RankerConfig(),
-        training=TrainingConfig(),
+        training=TrainingConfig(random_weight=task.plan.recipe.random_weight),
         seed=task.plan.seed,
         teacher_logits_BH=teacher,
         alpha=task.plan.alpha,

@@ -49,6 +49,7 @@ class Examples:
     sequence_BL[q]   int64 buckets of the q-th sequence, padded with 0
     labels_BA        float32 0/1 in the order of `actions`;  acted_B float32 0/1
     position_B       int64 from 1; 0 where the table has none
+    random_B         bool: of random traffic, that is, `traffic` is 'random'
     negative_keep_probability_B  float64: what the stratum gives a row without action; 1 where nothing was sampled
     served_at_B      int64 microseconds since 1970 UTC
     event, request, user, item, surface and the segments are kept for joins, clustering and reports.
@@ -62,6 +63,7 @@ class Examples:
     labels_BA: Tensor
     acted_B: Tensor
     position_B: Tensor
+    random_B: Tensor
     negative_keep_probability_B: Tensor
     served_at_B: npt.NDArray[np.int64]
     event_ids: pa.Array
@@ -87,6 +89,7 @@ class Examples:
             labels_BA=self.labels_BA[index],
             acted_B=self.acted_B[index],
             position_B=self.position_B[index],
+            random_B=self.random_B[index],
             negative_keep_probability_B=self.negative_keep_probability_B[index],
             served_at_B=self.served_at_B[rows],
             event_ids=self.event_ids.take(pa.array(rows)),
@@ -168,6 +171,7 @@ class Examples:
             if spec.acted
             else labels_BA.sum(1).clamp(max=1),
             position_B=torch.from_numpy(_positions(table, spec)),
+            random_B=torch.from_numpy(_is_random(table, spec)),
             negative_keep_probability_B=torch.from_numpy(
                 _numeric(table[keep], str(keep)) if sampled else np.ones(rows)
             ),
@@ -260,6 +264,13 @@ def _positions(table: pa.Table, spec: FeatureSpec) -> npt.NDArray[np.int64]:
     if (positions < 0).any():
         raise ValueError(f"{spec.position!r} has {int((positions < 0).sum())} negative values; positions count from 1")
     return positions
+
+
+def _is_random(table: pa.Table, spec: FeatureSpec) -> npt.NDArray[np.bool_]:
+    if spec.traffic is None:
+        return np.zeros(table.num_rows, dtype=bool)
+    traffic = pc.cast(table[spec.traffic], pa.large_string())
+    return pc.fill_null(pc.equal(traffic, "random"), False).to_numpy().copy()
 
 
 def _microseconds(values: pa.ChunkedArray, name: str) -> npt.NDArray[np.int64]:

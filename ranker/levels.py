@@ -18,19 +18,23 @@ def level_corrections(
     *,
     labels_BH: Tensor,
     negative_keep_probability_B: Tensor,
+    weight_B: Tensor | None = None,
     total: Callable[[Tensor], Tensor] = lambda part: part,
 ) -> Tensor:
     """b (H) with Σ sigmoid(logit + offset + b) = Σ label over the rows that count for a head, in float64.
 
     The last batches of a training run decide the level that it ends at, several per cent beside that of all rows where
     an action is rare; this is the maximum-likelihood level given everything else. 0 for a head whose rows all had the
-    same outcome. `total` adds up what several processes have, each with rows of its own.
+    same outcome. Examples count `weight_B`, 1 by default. `total` adds up what several processes have, each with rows
+    of its own.
 
     >>> logits, labels = torch.zeros(4, 1), torch.tensor([[1.0], [0.0], [0.0], [0.0]])
     >>> round(level_corrections(logits, labels_BH=labels, negative_keep_probability_B=torch.ones(4)).item(), 4)
     -1.0986
     """
     counts_BH, labels_BH = counted(labels_BH).double(), labels_BH.double()
+    if weight_B is not None:
+        counts_BH = counts_BH * weight_B.double().unsqueeze(1)
     logits_BH = logits_BH.double()
     sampled_BH = logits_BH + sampling_offset(logits_BH, negative_keep_probability_B.double())
     happened_H, rows_H = total((counts_BH * labels_BH).sum(0)), total(counts_BH.sum(0))

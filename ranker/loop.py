@@ -45,6 +45,8 @@ class TrainingConfig:
     without them: by default as many as turn out to be unknown, see `unknown_shares`. `hidden_features` is the share of
     each feature's values that it hides as missing, so that a feature that fails to arrive costs what it knew, not more.
     `position_learning_rate` is higher: a position logit has few values, each with many rows.
+    `random_weight` is what a row of random traffic counts in the loss, others 1: how far the model is of the candidates
+    that chance shows, instead of those that a policy chose.
     One thread by default: batches this small gain little from a second, and on a busy machine two threads that
     wait for each other trained 24 times slower than one (measured).
     `bf16` multiplies in bfloat16, where the processor has it. On a `device` other than the CPU, rows that are in memory
@@ -61,6 +63,7 @@ class TrainingConfig:
     hidden_users: float | None = None
     hidden_items: float | None = None
     hidden_features: float = 0.005
+    random_weight: float = 1.0
     num_threads: int = 1
     bf16: bool = False
     device: str = "cpu"
@@ -68,6 +71,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.epochs, self.rows_in_batch(0), self.num_threads) < 1:
             raise ValueError(f"{self}: epochs, batch_size and num_threads must be at least 1")
+        if self.random_weight <= 0:
+            raise ValueError(f"random_weight is {self.random_weight}; it must lie above 0")
         rates = (self.learning_rate, self.embedding_learning_rate, self.position_learning_rate)
         if min(rates) <= 0 or min(self.decay, self.embedding_decay) < 0:
             raise ValueError(f"{self}: learning rates must lie above 0, decays at or above 0")
@@ -155,7 +160,7 @@ class Objective(nn.Module):
         logits_BH = self.logits(rows)
         if not len(rows):
             return logits_BH.sum() * 0
-        labels_BH, keep_B = rows.labels_BH, rows.negative_keep_probability_B
+        labels_BH, keep_B, weight_B = rows.labels_BH, rows.negative_keep_probability_B, rows.weight_B
         if rows.teacher_logits_BH.shape[1]:
             loss = distillation_loss(
                 logits_BH,
@@ -163,9 +168,10 @@ class Objective(nn.Module):
                 teacher_logits_BH=rows.teacher_logits_BH,
                 negative_keep_probability_B=keep_B,
                 alpha=torch.lerp(self.alpha_H, self.last_alpha_H, done),
+                weight_B=weight_B,
             )
         else:
-            loss = label_loss(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=keep_B)
+            loss = label_loss(logits_BH, labels_BH=labels_BH, negative_keep_probability_B=keep_B, weight_B=weight_B)
         return loss * share
 
     def logits(self, rows: Rows) -> Tensor:
@@ -364,6 +370,7 @@ def _set_level(objective: Objective, rows: TrainingRows, *, device: torch.device
         torch.cat(parts) if parts else sample.labels_BH,
         labels_BH=sample.labels_BH,
         negative_keep_probability_B=sample.negative_keep_probability_B,
+        weight_B=sample.weight_B,
         total=rows.ranks.total,
     )
     with torch.no_grad():

@@ -8,20 +8,26 @@ from torch import zeros_like as zeros
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 
-def label_loss(logits_BH: Tensor, *, labels_BH: Tensor, negative_keep_probability_B: Tensor) -> Tensor:
+def label_loss(
+    logits_BH: Tensor,
+    *,
+    labels_BH: Tensor,
+    negative_keep_probability_B: Tensor,
+    weight_B: Tensor | None = None,
+) -> Tensor:
     """CE(labels) of the factorised outcome: acted on every row, each action only on the rows that were acted on.
 
     Rows without an action were kept with probability k, which raises the observed log-odds of acted by −log k.
     Adding that offset inside the loss leaves the bare logits on the scale of the true log-odds (He et al. 2014,
     per row). Acted rows are never sampled, so the conditional heads need no offset. Summed over heads, averaged
-    over examples: the negative log-likelihood of one example.
+    over examples: the negative log-likelihood of one example. `weight_B` is what each example counts, 1 by default.
 
     >>> import torch
     >>> label_loss(torch.zeros(2, 1), labels_BH=torch.tensor([[1.0], [0.0]]), negative_keep_probability_B=torch.ones(2))
     tensor(0.6931)
     """
     sampled_BH = logits_BH + sampling_offset(logits_BH, negative_keep_probability_B)
-    return _by_head(cross_entropy(sampled_BH, labels_BH, reduction="none"), labels_BH).sum()
+    return _by_head(cross_entropy(sampled_BH, labels_BH, reduction="none"), labels_BH, weight_B).sum()
 
 
 def distillation_loss(
@@ -31,6 +37,7 @@ def distillation_loss(
     teacher_logits_BH: Tensor,
     negative_keep_probability_B: Tensor,
     alpha: float | Tensor,
+    weight_B: Tensor | None = None,
 ) -> Tensor:
     """alpha · KL(teacher ‖ student) + (1 − alpha) · CE(labels), over the heads and rows of `label_loss`.
 
@@ -54,8 +61,8 @@ def distillation_loss(
     kl_BH = cross_entropy(student_BH, soft_labels_BH, reduction="none") - cross_entropy(
         teacher_BH, soft_labels_BH, reduction="none"
     )
-    teacher_H = _by_head(kl_BH, labels_BH)
-    labels_H = _by_head(cross_entropy(student_BH, labels_BH, reduction="none"), labels_BH)
+    teacher_H = _by_head(kl_BH, labels_BH, weight_B)
+    labels_H = _by_head(cross_entropy(student_BH, labels_BH, reduction="none"), labels_BH, weight_B)
     return (alpha * teacher_H + (1 - alpha) * labels_H).sum()
 
 
@@ -66,9 +73,10 @@ def check_alpha(alpha: float | Tensor) -> None:
         raise ValueError(f"alpha is {shares}; it weighs teacher against labels and must lie in [0, 1]")
 
 
-def _by_head(loss_BH: Tensor, labels_BH: Tensor) -> Tensor:
+def _by_head(loss_BH: Tensor, labels_BH: Tensor, weight_B: Tensor | None) -> Tensor:
     """The mean over examples of what counts for each head (H)."""
-    return (loss_BH * counted(labels_BH)).mean(0)
+    counts_BH = counted(labels_BH) if weight_B is None else counted(labels_BH) * weight_B.unsqueeze(1)
+    return (loss_BH * counts_BH).mean(0)
 
 
 def sampling_offset(logits_BH: Tensor, negative_keep_probability_B: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class Rows:
     labels_BH            float32, acted first
     surface_B            int32;  position_B int32
     negative_keep_probability_B  float32
+    weight_B             float32, what the row's loss counts
     teacher_logits_BH    float32; of width 0 without a teacher
     """
 
@@ -48,6 +49,7 @@ class Rows:
     surface_B: Tensor
     position_B: Tensor
     negative_keep_probability_B: Tensor
+    weight_B: Tensor
     teacher_logits_BH: Tensor
 
     def __len__(self) -> int:
@@ -63,7 +65,9 @@ class Rows:
         return Rows(**{name: column.to(device) for name, column in self.columns().items()})
 
     @classmethod
-    def of(cls, examples: Examples, *, surface_B: Tensor, teacher_logits_BH: Tensor | None) -> "Rows":
+    def of(
+        cls, examples: Examples, *, surface_B: Tensor, teacher_logits_BH: Tensor | None, random_weight: float
+    ) -> "Rows":
         size = len(examples)
         return cls(
             key_B=torch.from_numpy(row_keys(examples.event_ids)),
@@ -76,6 +80,7 @@ class Rows:
             surface_B=surface_B.int(),
             position_B=examples.position_B.int(),
             negative_keep_probability_B=examples.negative_keep_probability_B.float(),
+            weight_B=torch.where(examples.random_B, random_weight, 1.0),
             teacher_logits_BH=torch.zeros(size, 0) if teacher_logits_BH is None else teacher_logits_BH.float(),
         )
 
@@ -87,10 +92,18 @@ class TrainingRows:
     whatever the layout that they were read from.
     """
 
-    def __init__(self, chunks: Iterable[Examples], *, teacher: Teacher = None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[Examples],
+        *,
+        teacher: Teacher = None,
+        random_weight: float = 1.0,
+        folder: Path | None = None,
+    ) -> None:
         """Take in all chunks. `folder` is where files are made for rows that shall not stay in memory.
 
-        `teacher` says what the teacher thinks of a chunk: bare logits (B, H) at the position shown.
+        `teacher` says what the teacher thinks of a chunk: bare logits (B, H) at the position shown. A row of random
+        traffic counts `random_weight` in the loss, others 1.
         Raises ValueError without a chunk, if chunks know different actions, if logits do not fit, or if an event id
         occurs twice (what a row is then depends on the layout).
         """
@@ -104,7 +117,10 @@ class TrainingRows:
         if first is None:
             raise ValueError("there is no chunk of examples; even an empty table is one")
         self.actions = first.actions
-        self._template = Rows.of(first[np.arange(0)], surface_B=torch.zeros(0), teacher_logits_BH=None)
+        self._random_weight = random_weight
+        self._template = Rows.of(
+            first[np.arange(0)], surface_B=torch.zeros(0), teacher_logits_BH=None, random_weight=random_weight
+        )
         for chunk in chain([first], chunks):
             rows = self._rows(chunk, teacher)
             self._template = rows.take(torch.arange(0))
@@ -194,7 +210,12 @@ class TrainingRows:
                     f"teacher_logits_BH has shape {tuple(logits_BH.shape)}; finite logits of shape {expected}, acted "
                     f"first and then those of {self.actions} given acted, were expected"
                 )
-        return Rows.of(chunk, surface_B=_numbers(chunk.surface, self._surfaces), teacher_logits_BH=logits_BH)
+        return Rows.of(
+            chunk,
+            surface_B=_numbers(chunk.surface, self._surfaces),
+            teacher_logits_BH=logits_BH,
+            random_weight=self._random_weight,
+        )
 
     def _write(self, rows: Rows) -> None:
         assert self._scratch is not None

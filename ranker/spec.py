@@ -9,7 +9,7 @@ import pyarrow as pa
 
 Kind = Literal["numeric", "categorical", "sequence"]
 _ID_ROLES = ("event", "request", "user", "item", "time")
-_OPTIONAL_ROLES = ("acted", "position", "surface", "negative_keep_probability")
+_OPTIONAL_ROLES = ("acted", "position", "surface", "traffic", "negative_keep_probability")
 # Columns of a plain table that are not named as their role.
 _ROLE_COLUMNS = {
     "event": "event_id",
@@ -66,9 +66,9 @@ class Label:
 class FeatureSpec:
     """The columns of an examples table by role.
 
-    `acted`, `position`, `surface` and `negative_keep_probability` are None where the table has no such column: then a
-    row is acted if it has any of the labels, no position logit is learnt, all rows share one surface, and every row
-    counts as unsampled.
+    `acted`, `position`, `surface`, `traffic` and `negative_keep_probability` are None where the table has no such
+    column: then a row is acted if it has any of the labels, no position logit is learnt, all rows share one surface,
+    none is of random traffic, and every row counts as unsampled.
     """
 
     relation: str
@@ -83,6 +83,7 @@ class FeatureSpec:
     acted: str | None = None
     position: str | None = None
     surface: str | None = None
+    traffic: str | None = None
     negative_keep_probability: str | None = None
 
     def __post_init__(self) -> None:
@@ -163,7 +164,7 @@ class FeatureSpec:
         max_length: int = 20,
     ) -> "FeatureSpec":
         """The spec of a plain table whose roles stand in its column names: event_id, request_id, user_id, item_id and
-        served_at, and where they are there acted, position, surface and negative_keep_probability.
+        served_at, and where they are there acted, position, surface, traffic and negative_keep_probability.
 
         labels: {column: action}. Every other column is a feature by its type: text is categorical, a number is numeric
         (one named in `categorical` is not), a list is a sequence. User and item ids and the surface are features too.

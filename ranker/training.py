@@ -58,7 +58,9 @@ def fit(
     chunks = [examples] if isinstance(examples, Examples) else examples
     with (
         reproducible(seed=seed, num_threads=training.num_threads),
-        closing(TrainingRows(chunks, teacher=teacher_logits_BH, folder=folder)) as rows,
+        closing(
+            TrainingRows(chunks, teacher=teacher_logits_BH, random_weight=training.random_weight, folder=folder)
+        ) as rows,
     ):
         if initial is None:
             model = fresh(rows, spec=spec, config=config)

@@ -110,6 +110,7 @@ def test_a_range_that_makes_no_sense_is_named(rule: dict[str, Any], said: str) -
         ({**GOOD, "random_traffic": {"share": 1}}, "random_traffic.share is 1; it must lie in \\[0, 1\\)"),
         ({**GOOD, "random_traffic": {}}, "random_traffic.share is None"),
         ({**GOOD, "random_traffic": {"share": 0.1, "days": 1}}, "random_traffic has the key 'days'"),
+        ({**GOOD, "random_traffic": {"share": 0.1, "weight": 0}}, "random_traffic.weight is 0; it must lie above 0"),
         ({**GOOD, "seed": 1}, "Recipe 'tried' has the key 'seed'"),
         ({**GOOD, "materialised": "yes"}, "Recipe 'tried', materialised is yes; it must be true or false"),
     ],

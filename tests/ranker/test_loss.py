@@ -3,6 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from ranker import distillation_loss, label_loss
+from ranker.levels import level_corrections
 
 
 def test_sampling_offset_makes_the_bare_logit_the_true_log_odds() -> None:
@@ -98,6 +99,36 @@ def test_each_head_has_its_own_share_of_the_teacher() -> None:
     assert_close(loss(torch.tensor([0.3, 0.3])), loss(0.3))
     assert_close(loss(torch.tensor([1.0, 0.0])) + loss(torch.tensor([0.0, 1.0])), loss(0.0) + loss(1.0))
     assert not torch.isclose(loss(torch.tensor([1.0, 0.0])), loss(torch.tensor([0.0, 1.0])))
+
+
+def test_a_row_that_weighs_two_counts_as_if_it_stood_there_twice() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits_BH, teacher_BH = (torch.randn(40, 1, generator=generator) for _ in range(2))
+    labels_BH = (torch.rand(40, 1, generator=generator) < 0.5).float()
+    weight_B = torch.tensor([1.0, 2.0]).repeat(20)
+    twice = torch.arange(40).repeat_interleave(weight_B.int())
+
+    def losses(rows: torch.Tensor, weight_B: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        labels_RH, keep_R = labels_BH[rows], torch.full((len(rows),), 0.4)
+        return (
+            label_loss(logits_BH[rows], labels_BH=labels_RH, negative_keep_probability_B=keep_R, weight_B=weight_B),
+            distillation_loss(
+                logits_BH[rows],
+                labels_BH=labels_RH,
+                teacher_logits_BH=teacher_BH[rows],
+                negative_keep_probability_B=keep_R,
+                alpha=0.3,
+                weight_B=weight_B,
+            ),
+            level_corrections(
+                logits_BH[rows], labels_BH=labels_RH, negative_keep_probability_B=keep_R, weight_B=weight_B
+            )[0],
+        )
+
+    weighed, repeated = losses(torch.arange(40), weight_B), losses(twice, None)
+    for one, other in zip(weighed[:2], repeated[:2], strict=True):
+        assert_close(one * 40, other * 60)
+    assert_close(weighed[2], repeated[2])
 
 
 def test_alpha_outside_0_to_1_is_refused() -> None:

@@ -138,6 +138,29 @@ def test_a_student_of_a_teacher_under_another_recipe_is_calibrated(spec: Feature
             assert pcoc(truth, p) == pytest.approx(1, abs=0.1), (alpha, action)
 
 
+def test_random_traffic_that_weighs_more_draws_the_level_to_its_own(spec: FeatureSpec, world: Callable) -> None:
+    # The same candidates are acted on half as often where chance shows them; no feature tells the two apart.
+    table, chance = world(20_000, seed=1).table, np.random.default_rng(2)
+    random = chance.random(20_000) < 0.2
+    stays = pa.array(np.where(random & (chance.random(20_000) < 0.5), 0, 1).astype(np.int32))
+    for column in ("acted", "clicked", "saved"):
+        place = table.column_names.index(column)
+        table = table.set_column(place, column, pa.compute.multiply(table[column], stays))
+    table = table.append_column("traffic", pa.array(np.where(random, "random", "policy")))
+    examples = Examples.from_arrow(table, spec=replace(spec, traffic="traffic"), actions=ACTIONS)
+    assert (examples.random_B.numpy() == random).all()
+    levels = {}
+    for weight in (1.0, 20.0):
+        training = replace(QUICK, random_weight=weight)
+        model = fit(examples, spec=replace(spec, traffic="traffic"), config=SMALL, seed=0, training=training).model
+        p = score(model, examples, position="shown").probability("acted")
+        levels[weight] = pcoc(examples.label("acted")[random], p[random])
+    assert levels[1.0] > 1.5
+    assert levels[20.0] < 1.2
+    with pytest.raises(ValueError, match="random_weight is 0"):
+        TrainingConfig(random_weight=0)
+
+
 def test_a_single_action_is_acted_itself(spec: FeatureSpec, world: Callable) -> None:
     table = world(500, seed=0).table
     table = table.set_column(table.column_names.index("clicked"), "clicked", table["acted"])
