@@ -150,7 +150,8 @@ class Examples:
         actions = spec.actions if actions is None else tuple(actions)
         if not actions:
             raise ValueError("actions is empty; name at least one that the data set knows")
-        wanted = set(spec.columns()) - {spec.negative_keep_probability}
+        # Rows that are to be ranked were sampled by nobody, and are of no traffic yet.
+        wanted = set(spec.columns()) - {spec.negative_keep_probability, spec.traffic}
         absent = sorted(wanted - set(table.column_names))
         if absent:
             raise ValueError(f"the table lacks the columns {absent} that the spec of {spec.relation} names")
@@ -267,7 +268,7 @@ def _positions(table: pa.Table, spec: FeatureSpec) -> npt.NDArray[np.int64]:
 
 
 def _is_random(table: pa.Table, spec: FeatureSpec) -> npt.NDArray[np.bool_]:
-    if spec.traffic is None:
+    if spec.traffic is None or spec.traffic not in table.column_names:
         return np.zeros(table.num_rows, dtype=bool)
     traffic = pc.cast(table[spec.traffic], pa.large_string())
     return pc.fill_null(pc.equal(traffic, "random"), False).to_numpy().copy()

@@ -145,7 +145,8 @@ class FeatureSpec:
         raise ValueError(f"action is {action!r}; the spec has labels for {self.actions}")
 
     def columns(self) -> tuple[str, ...]:
-        """Every column that `Examples.from_arrow` reads, each once; the sampling column may be absent in the table."""
+        """Every column that `Examples.from_arrow` reads, each once; those of sampling and traffic may be absent in
+        the table."""
         ids = [getattr(self, role) for role in (*_ID_ROLES, *_OPTIONAL_ROLES)]
         names = [*ids, *(label.name for label in self.labels), *self.segments, *(f.name for f in self.features)]
         return tuple(dict.fromkeys(name for name in names if name is not None))

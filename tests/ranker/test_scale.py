@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import SPEC
 
 from ranker import Examples, FeatureSpec, Progress, RankerConfig, TrainingConfig, checkpoint, distill, fit, score
 from ranker.loop import Fitted
+from tests.ranker.conftest import SPEC
 
 SMALL = RankerConfig(
     embedding_size=4, numeric_size=4, numeric_bins=8, cross_rank=4, num_experts=2, expert_sizes=(16, 8), tower_size=8

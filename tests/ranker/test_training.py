@@ -157,6 +157,9 @@ def test_random_traffic_that_weighs_more_draws_the_level_to_its_own(spec: Featur
         levels[weight] = pcoc(examples.label("acted")[random], p[random])
     assert levels[1.0] > 1.5
     assert levels[20.0] < 1.2
+    # Candidates that are to be ranked are of no traffic yet.
+    unranked = Examples.from_arrow(table.drop_columns(["traffic"]), spec=replace(spec, traffic="traffic"))
+    assert not unranked.random_B.any()
     with pytest.raises(ValueError, match="random_weight is 0"):
         TrainingConfig(random_weight=0)
 
