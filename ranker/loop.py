@@ -219,7 +219,10 @@ def train(
     num_steps = training.epochs * steps_in_epoch
     every = max(1, num_steps // CURVE_POINTS)
 
-    of = checkpoints.fingerprint(rows, training=training, seed=seed, alpha=(alpha, last_alpha), config=model.config)
+    of = ""
+    if checkpoint is not None:
+        # A pass over all rows, which nobody else needs.
+        of = checkpoints.fingerprint(rows, training=training, seed=seed, alpha=(alpha, last_alpha), config=model.config)
     now = Standing(step=0, curve=[], epochs=[], best=None)
     if checkpoint is not None and (saved := rows.ranks.of_first(lambda: checkpoints.read(checkpoint, of=of))):
         model.load_state_dict(saved["model"])

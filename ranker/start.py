@@ -63,9 +63,11 @@ def warm(initial: Ranker, rows: TrainingRows, *, spec: FeatureSpec, config: Rank
     return model
 
 
-def meet(model: Ranker, rows: TrainingRows) -> None:
-    """Let the model know how often each value occurs in the rows."""
-    model.embedding.meet(rows.total(lambda part: values_met(model, part)))
+def meet(model: Ranker, rows: TrainingRows) -> Tensor:
+    """Let the model know how often each value occurs in the rows (V)."""
+    met_V = rows.total(lambda part: values_met(model, part))
+    model.embedding.meet(met_V)
+    return met_V
 
 
 def values_met(model: Ranker, rows: Rows) -> Tensor:
@@ -77,15 +79,14 @@ def sequences_of(model: Ranker, rows: Rows) -> tuple[Tensor, ...]:
     return rows.sequence_BL.split([feature.max_length for feature in model.spec.sequences], dim=1)
 
 
-def unknown_shares(model: Ranker, rows: TrainingRows) -> dict[str, float]:
+def unknown_shares(model: Ranker, rows: TrainingRows, *, met_V: Tensor) -> dict[str, float]:
     """How often each categorical feature's value is unknown when a model meets it: of the last tenth of the rows by
     time, the share whose value the rows before hold fewer than `min_count` times.
     """
     gathered = torch.cat(rows.ranks.each(rows.sample(SAMPLE_ROWS).served_at_B))
     begins = gathered.sort().values[len(gathered) * 9 // 10]
-    all_V = rows.total(lambda part: values_met(model, part))
     last_V = rows.total(lambda part: values_met(model, part.take(torch.nonzero(part.served_at_B >= begins).flatten())))
-    before_V = all_V - last_V
+    before_V = met_V - last_V
     shares = {}
     for feature in model.spec.categorical:
         buckets = model.embedding.buckets_of(model.vocabularies[feature.name].start)

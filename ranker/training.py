@@ -66,8 +66,7 @@ def fit(
             model = fresh(rows, spec=spec, config=config)
         else:
             model = warm(initial, rows, spec=spec, config=config)
-        meet(model, rows)
-        shares = unknown_shares(model, rows)
+        shares = unknown_shares(model, rows, met_V=meet(model, rows))
         model.hide(
             user=shares.get(spec.user, 0.0) if training.hidden_users is None else training.hidden_users,
             item=shares.get(spec.item, 0.0) if training.hidden_items is None else training.hidden_items,
