@@ -54,6 +54,13 @@ class HashedEmbedding(nn.Module):
         ends = [*self.offsets.tolist(), len(self.count)]
         return slice(ends[vocabulary], ends[vocabulary + 1])
 
+    def counts(self) -> Tensor:
+        """How often the value of each row was met (R); 0 for the unknown one's."""
+        own = self.row_of != UNKNOWN_ROW
+        counts_R = self.deviation.new_zeros(len(self.deviation))
+        counts_R[self.row_of[own]] = self.count[own].to(counts_R.dtype)
+        return counts_R
+
     def rows_below(self, count: int) -> Tensor:
         """The rows of values that were met fewer times than that."""
         own = self.row_of != UNKNOWN_ROW

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ranker import Examples, FeatureSpec, Progress, RankerConfig, TrainingConfig, distill, fit, score
+from ranker.loop import optimizer_of
 from ranker.metrics import auc, pcoc, pcoc_by_group
 
 ACTIONS = ("click", "save")
@@ -209,6 +210,24 @@ def test_warm_start_begins_where_the_last_model_ended(spec: FeatureSpec, world: 
     torch.testing.assert_close(moved_BH, moved_BH[:1].expand_as(moved_BH), atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="another config"):
         fit(examples, spec=spec, seed=0, initial=first)
+
+
+def test_decay_draws_rare_values_to_the_unknown_and_frequent_ones_little(spec: FeatureSpec, world: Callable) -> None:
+    examples = Examples.from_arrow(world(3000, seed=0).table, spec=spec, actions=ACTIONS)
+    model = fit(examples, spec=spec, config=SMALL, seed=0, training=QUICK).model
+    table, counts = model.embedding.deviation, model.embedding.counts()
+    before, frequent = table.detach().clone(), int(counts.argmax())
+    model.embedding.count[model.embedding.row_of == frequent] = 100_000
+    optimizer = optimizer_of(model, TrainingConfig(embedding_decay=0.5))
+    # A step that nothing calls for: all that moves is what decays. From a state that was read back, too.
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.param_groups[1]["lr"] = 0.2
+    table.grad = torch.zeros_like(table)
+    optimizer.step()
+    left = torch.full((len(table), 1), 0.9)
+    left[frequent] = 0.999
+    assert before[frequent].abs().min() > 0
+    torch.testing.assert_close(table.detach(), before * left)
 
 
 def test_values_never_trained_on_count_as_unknown(spec: FeatureSpec, world: Callable) -> None:
