@@ -103,14 +103,17 @@ def revert(to: str | None, because: str | None) -> None:
     click.echo(
         f"{moved.production} is in production again (pointer version {moved.version}); {moved.previous} was taken back."
     )
-    if server.status(home()) is None:
-        click.echo(
-            "SQL (ops.releases) will show it after the next retrain: the lake is down, and reverting needs none."
-        )
-    else:
-        from orchestration.history import publish_history
+    show_in_sql(registry)
 
-        publish_history(registry, home=home())
+
+def show_in_sql(registry: Registry) -> None:
+    """Bring ops.releases up to the journal where the lake is up; no change of production waits for it."""
+    if server.status(home()) is None:
+        click.echo("SQL (ops.releases) will show it after the next retrain: the lake is down, and this needs none.")
+        return
+    from orchestration.history import publish_history
+
+    publish_history(registry, home=home())
 
 
 @click.command()

@@ -153,7 +153,7 @@ GATE_DECISIONS = Table(
         judged_at TIMESTAMP: when the gate decided
         partition STRING: the partition that the candidate was trained for
         verdict STRING: of the whole gate: pass, block or needs-a-person
-        criterion STRING: what was judged; `overall` for the whole
+        criterion STRING: what was judged; `overall` for the whole, `override` for a person's word against it
         status STRING: pass, block, needs-a-person or not applicable
         figure DOUBLE: what was measured
         lower DOUBLE: lower confidence bound of the figure
@@ -170,7 +170,7 @@ RELEASES = Table(
     columns=_columns(
         """
         release_id STRING: the release
-        event STRING: saved, promoted or reverted
+        event STRING: saved, overridden, promoted or reverted
         at TIMESTAMP: when
         partition STRING: the partition that the release was trained for
         teacher STRING: the release that it was distilled from; null for the first

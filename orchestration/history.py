@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -28,56 +28,76 @@ def record_decision(judged: "Evaluation", *, home: Home, registry: Registry) -> 
     judged_at = next(
         entry.at for entry in registry.journal() if entry.event == "gate" and entry.release == judged.release
     )
-    ops.append(
-        connect(home),
-        "ops.gate_decisions",
-        pa.Table.from_pylist(
-            [
-                {
-                    "release_id": judged.release,
-                    "judged_at": datetime.fromisoformat(judged_at).astimezone(UTC),
-                    "partition": judged.partition,
-                    "verdict": decision.verdict,
-                    "criterion": row["name"],
-                    **{name: row.get(name) for name in ("status", "figure", "lower", "upper", "limit", "reason")},
-                }
-                for row in rows
-            ],
-            schema=pa.schema(
-                [
-                    ("release_id", pa.string()),
-                    ("judged_at", TIME),
-                    ("partition", pa.string()),
-                    ("verdict", pa.string()),
-                    ("criterion", pa.string()),
-                    ("status", pa.string()),
-                    ("figure", pa.float64()),
-                    ("lower", pa.float64()),
-                    ("upper", pa.float64()),
-                    ("limit", pa.float64()),
-                    ("reason", pa.string()),
-                ]
-            ),
-        ),
+    _append_decisions(
+        [
+            {
+                "release_id": judged.release,
+                "judged_at": _time(judged_at),
+                "partition": judged.partition,
+                "verdict": decision.verdict,
+                "criterion": row["name"],
+                **{name: row.get(name) for name in ("status", "figure", "lower", "upper", "limit", "reason")},
+            }
+            for row in rows
+        ],
         home=home,
-        key=("release_id", "criterion"),
     )
 
 
+def _append_decisions(rows: list[dict[str, Any]], *, home: Home) -> None:
+    schema = pa.schema(
+        [
+            ("release_id", pa.string()),
+            ("judged_at", TIME),
+            ("partition", pa.string()),
+            ("verdict", pa.string()),
+            ("criterion", pa.string()),
+            ("status", pa.string()),
+            ("figure", pa.float64()),
+            ("lower", pa.float64()),
+            ("upper", pa.float64()),
+            ("limit", pa.float64()),
+            ("reason", pa.string()),
+        ]
+    )
+    table = pa.Table.from_pylist(rows, schema=schema)
+    ops.append(connect(home), "ops.gate_decisions", table, home=home, key=("release_id", "criterion"))
+
+
+def _time(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(UTC)
+
+
 def publish_history(registry: Registry, *, home: Home) -> None:
-    """Bring ops.releases up to the journal: a row for each time that a release was saved, promoted or reverted."""
+    """Bring SQL up to the journal: in ops.releases a row for each time that a release was saved, overridden, promoted
+    or reverted, in ops.gate_decisions one for each override, as the criterion `override`.
+    """
     rows = []
+    overrides = [
+        {
+            "release_id": release_id,
+            "judged_at": _time(entry.at),
+            "partition": registry.load(release_id).lineage.partition,
+            "verdict": entry.details["verdict"],
+            "criterion": "override",
+            "status": "pass",
+            "reason": f"{entry.details['by']}: {entry.reason}",
+        }
+        for release_id, entry in registry.overridden().items()
+    ]
+    if overrides:
+        _append_decisions(overrides, home=home)
     # Loading verifies every byte; a release that was saved, promoted and reverted needs that once.
     load = cache(registry.load)
     for entry in registry.journal():
-        if entry.event not in ("saved", "promoted", "reverted") or entry.release is None:
+        if entry.event not in ("saved", "overridden", "promoted", "reverted") or entry.release is None:
             continue
         artifact = load(entry.release)
         rows.append(
             {
                 "release_id": entry.release,
                 "event": entry.event,
-                "at": datetime.fromisoformat(entry.at).astimezone(UTC),
+                "at": _time(entry.at),
                 "partition": artifact.lineage.partition,
                 "teacher": artifact.lineage.teacher,
                 "pointer_version": entry.details.get("pointer_version"),

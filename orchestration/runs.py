@@ -64,7 +64,8 @@ def run_partition(
         return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
     if verdicts and verdicts[-1].details["verdict"] != "pass":
         verdict = verdicts[-1]
-        return Outcome(f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}", failed=False)
+        said = f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}"
+        return Outcome(f"{said}\nEvery criterion: stillhouse gate show {verdict.release}", failed=False)
     return Outcome(f"{partition}: {failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
 
 

@@ -11,7 +11,7 @@ from registry.durable import sync_folder
 from registry.errors import ReleaseError
 
 FILE = "journal.jsonl"
-Event = Literal["saved", "gate", "promoted", "reverted", "repaired"]
+Event = Literal["saved", "gate", "overridden", "promoted", "reverted", "repaired"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,10 @@ class Registry:
         """The releases that were taken back, each with the entry that says why. Kept for good."""
         return {entry.details["previous"]: entry for entry in self.journal() if entry.event == "reverted"}
 
+    def overridden(self) -> dict[str, Entry]:
+        """The releases whose gate a person overrode, each with the entry that says who and why. Kept for good."""
+        return {entry.release: entry for entry in self.journal() if entry.event == "overridden" and entry.release}
+
     def teacher(self, *, before: str | None = None) -> str | None:
         """The release that the next student distils from: the last one promoted that was never reverted.
 
@@ -113,19 +117,33 @@ class Registry:
                     f"{release_id} is not promoted: it was judged on pointer version {expected_version}, which is now "
                     f"{now.version} (production {now.production}). Compare with that release and decide again."
                 )
-            taken_back = self.reverted().get(check_id(release_id))
-            if taken_back is not None:
-                raise ReleaseError(
-                    f"{release_id} is not promoted: it was reverted on {taken_back.at} ({taken_back.reason}). Train "
-                    f"again on corrected data, or `stillhouse revert --to {release_id}` if that was a mistake."
-                )
-            if now.production is not None and _partition(release_id) < _partition(now.production):
-                raise ReleaseError(
-                    f"{release_id} is not promoted: it is older than production, {now.production}, and a backfill "
-                    "never moves production. `stillhouse revert --to` restores a release that was in production."
-                )
+            self._check_may_follow(release_id, production=now.production)
             self._check_gate(self.load(release_id))
             return self._point(replace(now, production=release_id, event="promoted", reason=reason), since=now)
+
+    def override(self, release_id: str, *, by: str, reason: str) -> Pointer:
+        """Put a release into production that its gate did not pass, on a person's word, which is kept for good.
+
+        The word is written before the pointer moves. After a kill in between the same call, or any promotion of this
+        release, goes on from there. Raises ReleaseError without a name or a reason, for a release that its gate passed
+        or never judged, and where `promote` does for anything but the gate.
+        """
+        if not by.strip() or not reason.strip():
+            raise ReleaseError("an override needs the name of who takes it upon themselves, and why")
+        with self._changing():
+            now = self.pointer()
+            verdict = _verdict(self.load(check_id(release_id)))
+            if now.production == release_id:
+                raise ReleaseError(f"{release_id} is in production already")
+            if verdict in (None, "pass"):
+                said = "was never judged" if verdict is None else "was passed by its gate"
+                raise ReleaseError(f"{release_id} {said}: there is nothing to override")
+            self._check_may_follow(release_id, production=now.production)
+            if release_id not in self.overridden():
+                self._append("overridden", release_id, reason=reason, details={"by": by, "verdict": verdict})
+            kept = self.overridden()[release_id]
+            said = f"{kept.details['verdict']}, overridden by {kept.details['by']}: {kept.reason}"
+            return self._point(replace(now, production=release_id, event="promoted", reason=said), since=now)
 
     def revert(self, *, to: str | None = None, reason: str) -> Pointer:
         """Take production back to `to`, by default the last good release before it; marks the one taken back.
@@ -155,12 +173,28 @@ class Registry:
             raise ReleaseError(f"there is no good release before {production} to go back to; name one with --to")
         return good[-1]
 
+    def _check_may_follow(self, release_id: str, *, production: str | None) -> None:
+        """A release that was taken back, or is older than production, does not come after it."""
+        taken_back = self.reverted().get(check_id(release_id))
+        if taken_back is not None:
+            raise ReleaseError(
+                f"{release_id} is not promoted: it was reverted on {taken_back.at} ({taken_back.reason}). Train "
+                f"again on corrected data, or `stillhouse revert --to {release_id}` if that was a mistake."
+            )
+        if production is not None and _partition(release_id) < _partition(production):
+            raise ReleaseError(
+                f"{release_id} is not promoted: it is older than production, {production}, and a backfill "
+                "never moves production. `stillhouse revert --to` restores a release that was in production."
+            )
+
     def _check_gate(self, candidate: Artifact) -> None:
-        """A release that carries its gate's decision must carry a pass."""
-        if "gate.json" in candidate.files:
-            verdict = candidate.json("gate.json").get("verdict")
-            if verdict != "pass":
-                raise ReleaseError(f"{candidate.id} is not promoted: its gate said {verdict}, see its gate.json")
+        """A release that carries its gate's decision must carry a pass, or have been overridden."""
+        verdict = _verdict(candidate)
+        if verdict not in (None, "pass") and candidate.id not in self.overridden():
+            raise ReleaseError(
+                f"{candidate.id} is not promoted: its gate said {verdict}; `stillhouse gate show {candidate.id}` says "
+                "why, and how a person can overrule it"
+            )
 
     def _point(self, pointed: Pointer, *, since: Pointer) -> Pointer:
         """Move the pointer, then write the entry: see the module for why in this order."""
@@ -204,6 +238,11 @@ class Registry:
 
     def _append(self, event: Event, release: str, *, reason: str, details: Mapping[str, Any]) -> None:
         journal.append(self.root, event=event, at=_now(), release=release, reason=reason, details=details)
+
+
+def _verdict(release: Artifact) -> str | None:
+    """What the gate said of a release; None where it was never asked."""
+    return str(release.json("gate.json")["verdict"]) if "gate.json" in release.files else None
 
 
 def _entry_of(moved: Pointer) -> dict[str, Any]:

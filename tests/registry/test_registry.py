@@ -71,6 +71,60 @@ def test_what_the_gate_did_not_pass_is_not_promoted(registry: Registry, build: B
         registry.promote(blocked, expected_version=0, reason="please")
 
 
+def test_a_person_overrules_the_gate_and_it_is_kept_who_and_why(registry: Registry, build: Build) -> None:
+    publish(registry, build, DAYS[0])
+    files, lineage = build(DAYS[1], 2, **{"gate.json": b'{"verdict": "block"}'})
+    blocked = registry.save(files, lineage=lineage).id
+    for by, reason in (("", "it is fine"), ("Mei", " ")):
+        with pytest.raises(ReleaseError, match="the name of who takes it upon themselves, and why"):
+            registry.override(blocked, by=by, reason=reason)
+    moved = registry.override(blocked, by="Mei", reason="the segment was renamed")
+    assert (moved.production, moved.version) == (blocked, 2)
+    assert moved.reason == "block, overridden by Mei: the segment was renamed"
+    kept = registry.overridden()[blocked]
+    assert (kept.reason, kept.details) == ("the segment was renamed", {"by": "Mei", "verdict": "block"})
+    assert [entry.event for entry in registry.journal()[-2:]] == ["overridden", "promoted"]
+    assert registry.teacher() == blocked
+
+
+def test_only_what_the_gate_refused_and_may_follow_production_is_overridden(registry: Registry, build: Build) -> None:
+    def saved(day: str, value: int, **verdict: bytes) -> str:
+        files, lineage = build(day, value, **verdict)
+        return registry.save(files, lineage=lineage).id
+
+    refused, passed = {"gate.json": b'{"verdict": "block"}'}, {"gate.json": b'{"verdict": "pass"}'}
+    live = publish(registry, build, DAYS[1])
+    cases = {
+        live: "is in production already",
+        saved(DAYS[2], 3, **passed): "was passed by its gate: there is nothing to override",
+        saved(DAYS[2], 4): "was never judged",
+        saved(DAYS[0], 5, **refused): "a backfill never moves production",
+    }
+    for release, why in cases.items():
+        with pytest.raises(ReleaseError, match=why):
+            registry.override(release, by="Mei", reason="please")
+    assert registry.overridden() == {}
+    taken_back = saved(DAYS[2], 6, **refused)
+    registry.override(taken_back, by="Mei", reason="please")
+    registry.revert(reason="clicks fell")
+    with pytest.raises(ReleaseError, match="it was reverted on"):
+        registry.override(taken_back, by="Mei", reason="again")
+
+
+def test_an_override_that_was_killed_before_the_pointer_moved_goes_on(
+    registry: Registry, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, lineage = build(**{"gate.json": b'{"verdict": "needs-a-person"}'})
+    release = registry.save(files, lineage=lineage).id
+    with monkeypatch.context() as killed:
+        killed.setattr(pointer, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            registry.override(release, by="Mei", reason="looked at it")
+    assert registry.production() is None
+    assert registry.override(release, by="Mei", reason="looked at it").production == release
+    assert [entry.event for entry in registry.journal()] == ["saved", "overridden", "promoted"]
+
+
 def test_a_tampered_release_is_neither_promoted_nor_reverted_to(registry: Registry, build: Build) -> None:
     first, second = (publish(registry, build, day) for day in DAYS[:2])
     (registry.root / first / "calibrator.json").write_bytes(b'{"slope": 2.0}')

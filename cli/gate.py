@@ -1,0 +1,81 @@
+"""`stillhouse gate`: why a release was passed or refused, and a person's word against a refusal."""
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.releases import show_in_sql
+from lakehouse.home import home
+from registry import Registry, ReleaseError
+
+COLOURS = {"pass": "green", "needs-a-person": "yellow", "block": "red", "not applicable": "bright_black"}
+
+
+@click.group()
+def gate() -> None:
+    """Show why a release was passed or refused, or overrule a refusal."""
+
+
+@gate.command()
+@click.argument("release", metavar="[ID]", required=False)
+def show(release: str | None) -> None:
+    """Show every criterion that a release was judged by; of the one judged last where none is named.
+
+    What speaks against it comes first.
+    """
+    registry = Registry(home().releases)
+    try:
+        judged = [entry.release for entry in registry.journal() if entry.event == "gate"]
+        if release is None and not judged:
+            raise ReleaseError("the gate has judged nothing yet; `stillhouse retrain` trains a week and asks it")
+        found = registry.load(release or str(judged[-1]))
+        decision = found.json("gate.json")
+        override = registry.overridden().get(found.id)
+    except ReleaseError as error:
+        raise click.ClickException(str(error)) from error
+    criteria = Table("criterion", "", "figure", "between", "limit", "reason", box=None, padding=(0, 2, 0, 0))
+    order = [*reversed(list(COLOURS)[:3]), "not applicable"]
+    for one in sorted(decision["criteria"], key=lambda one: order.index(one["status"])):
+        bounds = [_number(one[name]) for name in ("lower", "upper")]
+        criteria.add_row(
+            escape(one["name"]),
+            f"[{COLOURS[one['status']]}]{one['status']}",
+            _number(one["figure"]),
+            " … ".join(bounds) if all(bounds) else "",
+            _number(one["limit"]),
+            escape(one["reason"]),
+        )
+    console = Console(highlight=False)
+    console.print(criteria)
+    console.print(f"\n[bold]{found.id}: [{COLOURS[decision['verdict']]}]{decision['verdict']}")
+    if override is not None:
+        console.print(f"overridden by {escape(override.details['by'])} on {override.at}: {escape(override.reason)}")
+    elif decision["verdict"] != "pass":
+        console.print(f'To overrule it: stillhouse gate override {found.id} --as NAME --because "…"', markup=False)
+
+
+@gate.command()
+@click.argument("release", metavar="ID")
+@click.option("--as", "by", metavar="NAME", required=True, help="Who takes it upon themselves; kept for good.")
+@click.option("--because", metavar="TEXT", required=True, help="Why; kept for good.")
+def override(release: str, by: str, because: str) -> None:
+    """Put a release into production that its gate did not pass.
+
+    \b
+    stillhouse gate override 1998-01-05-1f0c9a2b --as "Mei Tan" --because "the segment was renamed"
+
+    It must be of production's week or a later one, and never have been taken back. The next student learns from it.
+    """
+    registry = Registry(home().releases)
+    try:
+        moved = registry.override(release, by=by, reason=because)
+    except ReleaseError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{moved.production} is in production (pointer version {moved.version}): {moved.reason}.")
+    click.echo("To take it back: stillhouse revert")
+    show_in_sql(registry)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}"
