@@ -6,13 +6,14 @@ for, the intervals are wide and the answer is a person's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan, log
 
 from decisions.calibration import SegmentFigures, calibration, calibration_by
 from decisions.criterion import Criterion, Decision, Status, judge, missing, not_applicable
 from decisions.interval import Interval
 from decisions.rules import at_least, at_most, compare, evidence
+from decisions.serving import ServingFigures, ServingLimits, check_serving
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class GateLimits:
     block_churn: float = 2 / 3
     # Below 1,000 rows of random traffic a value estimate at a few per cent of clicks rests on a handful of them.
     enough_random_rows: int = 1000
+    serving: ServingLimits = field(default_factory=ServingLimits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ def gate(
     positions: bool,
     production: str | None,
     random_slice_rows: int | None = None,
+    serving: ServingFigures | None = None,
     data: Iterable[Criterion] = (),
     limits: GateLimits | None = None,
 ) -> Decision:
@@ -96,7 +99,8 @@ def gate(
 
     `figures` by action; `actions` are the primary ones, each of which must have been evaluated. `random_slice` and
     `positions` are what the data set's contract declares; `production` is the release to compare with, None before
-    the first. `random_slice_rows` counts the evaluation rows from random traffic. `data` are the criteria on the
+    the first. `random_slice_rows` counts the evaluation rows from random traffic. `serving` is what it would take to
+    serve the candidate, which must have been measured. `data` are the criteria on the
     training set (`decisions.data_checks`): they join the verdict.
 
     Raises ValueError if no action is named: there would be nothing to judge.
@@ -112,6 +116,7 @@ def gate(
         else:
             criteria.append(missing(action, "the contract names this action and the evaluation does not hold it"))
     criteria.append(_random_slice(random_slice_rows, declared=random_slice, limits=limits))
+    criteria += check_serving(serving, limits=limits.serving)
     return judge(criteria)
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from decisions.criterion import Criterion, Decision
 from decisions.data_checks import check_training_set
 from decisions.gate import gate
+from decisions.serving import ServingFigures
 from lakehouse.home import PROJECT, Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
@@ -46,6 +47,7 @@ from ranker import (
     calibrate,
     evaluate,
     fit,
+    flops,
     loss_curve,
     reliability_diagram,
     robustness,
@@ -198,6 +200,8 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         )
         for action in plan.dataset.actions
     }
+    progress("evaluate: without each feature")
+    without = costs_of_missing_features(pair.candidate.student, rows, plan)
     progress("evaluate: gate")
     decision = gate(
         figures,
@@ -206,15 +210,15 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         positions=plan.dataset.positions,
         production=plan.teacher,
         random_slice_rows=pc.sum(pc.equal(rows.table["traffic"], "random")).as_py(),
+        serving=serving_figures(pair.candidate.student, rows, plan, without=without),
         data=pair.candidate.checks,
     )
     report = evaluate(probabilities, rows.examples, before=production, seed=plan.seed)
     report["summary"] = summary(report, action=plan.dataset.actions[0])
-    progress("evaluate: without each feature")
-    report["robustness"] = costs_of_missing_features(pair.candidate.student, rows, plan)
+    report["robustness"] = without
     if pair.candidate.control is not None and pair.control_calibrator is not None:
-        without = calibrated(pair.candidate.control, pair.control_calibrator, rows, plan)
-        control = evaluate(without, rows.examples, before=production, seed=plan.seed)
+        untaught = calibrated(pair.candidate.control, pair.control_calibrator, rows, plan)
+        control = evaluate(untaught, rows.examples, before=production, seed=plan.seed)
         report["control"] = {"summary": summary(control, action=plan.dataset.actions[0]), "actions": control["actions"]}
     pictures = {"loss_curve.png": loss_curve(pair.candidate.curve, title="Training loss")} | {
         f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
@@ -307,6 +311,18 @@ def costs_of_missing_features(files: dict[str, bytes], rows: Rows, plan: Plan) -
         {name: None if isinstance(value, float) and isnan(value) else value for name, value in asdict(loss).items()}
         for loss in robustness(model, examples)
     ]
+
+
+def serving_figures(
+    files: dict[str, bytes], rows: Rows, plan: Plan, *, without: list[dict[str, Any]]
+) -> ServingFigures:
+    """What it would take to serve a model, and its level without each feature, of the first action."""
+    found = {one["group"]: one["pcoc"] for one in without if one["action"] == plan.dataset.actions[0]}
+    return ServingFigures(
+        weights_bytes=len(files["serving.safetensors"]),
+        flops=flops(Ranker.from_files(files), rows.examples),
+        pcoc_without={feature: nan if pcoc is None else pcoc for feature, pcoc in found.items()},
+    )
 
 
 def of_release(artifact: Artifact, rows: Rows, plan: Plan) -> dict[str, Any]:

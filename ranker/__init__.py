@@ -17,7 +17,7 @@ from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram
 from ranker.robustness import Loss, robustness
 from ranker.rows import Teacher
-from ranker.scoring import Scores, score
+from ranker.scoring import Scores, flops, score
 from ranker.spec import Feature, FeatureSpec, Label
 from ranker.streamed_bootstrap import StreamedComparison
 from ranker.training import distill, fit
@@ -49,6 +49,7 @@ __all__ = [
     "fit",
     "fit_calibration",
     "fit_isotonic",
+    "flops",
     "head_names",
     "label_loss",
     "loss_curve",

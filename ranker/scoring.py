@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+from torch.utils.flop_counter import FlopCounterMode
 
 from ranker.examples import Codes, Examples
 from ranker.model import Ranker
@@ -87,6 +88,19 @@ def score(model: Ranker, examples: Examples, *, position: int | Literal["shown"]
         logits_BH=logits_BH,
         groups={**examples.segments, **({"position": position_codes(position_B)} if has_positions else {})},
     )
+
+
+def flops(model: Ranker, examples: Examples) -> int:
+    """Multiplications and additions that scoring one of the examples takes, as torch counts them.
+
+    Raises ValueError without an example.
+    """
+    if not len(examples):
+        raise ValueError("there is no example to score")
+    some = examples[np.arange(min(len(examples), 100))]
+    with FlopCounterMode(display=False) as counter:
+        score(model, some)
+    return round(counter.get_total_flops() / len(some))
 
 
 def position_codes(position_B: Tensor) -> Codes:

@@ -10,7 +10,9 @@ from decisions.calibration import SegmentFigures
 from decisions.criterion import Criterion, Decision
 from decisions.gate import ActionFigures, gate
 from decisions.interval import Interval
+from decisions.serving import ServingFigures
 
+SERVING = ServingFigures(weights_bytes=2_000_000, flops=270_000, pcoc_without={"age": 1.1, "item_click_rate": 0.8})
 NAN = Interval(**dict.fromkeys(("figure", "lower_99", "lower_95", "upper_95", "upper_99"), float("nan")))
 
 
@@ -51,6 +53,7 @@ OPEN_BANDIT = ActionFigures(
 
 def judged(found: ActionFigures, **changes: Any) -> Decision:
     asked: dict[str, Any] = {"actions": ["click"], "random_slice": False, "positions": False, "production": "before"}
+    asked["serving"] = SERVING
     return gate({"click": found}, **{**asked, **changes})
 
 
@@ -124,6 +127,28 @@ def test_what_is_declared_and_missing_blocks() -> None:
     assert status(judged(MOVIELENS, random_slice=True, random_slice_rows=400), "random slice") == "needs-a-person"
     assert judged(MOVIELENS, random_slice=True, random_slice_rows=4_000).verdict == "pass"
     assert judged(MOVIELENS, actions=["click", "save"]).reason.startswith("save: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("serving: weights", {"weights_bytes": 2 << 30}, "needs-a-person"),
+        ("serving: weights", {"weights_bytes": 5 << 30}, "block"),
+        ("serving: work", {"flops": 2_000_000}, "needs-a-person"),
+        ("serving: work", {"flops": 20_000_000}, "block"),
+        ("serving: without a feature", {"pcoc_without": {"age": 1.1, "item_click_rate": 0.5}}, "needs-a-person"),
+        ("serving: without a feature", {"pcoc_without": {"age": 4.0, "item_click_rate": 0.8}}, "block"),
+        ("serving: without a feature", {"pcoc_without": {"age": float("nan")}}, "block"),
+        ("serving: without a feature", {"pcoc_without": {}}, "block"),
+    ],
+)
+def test_what_is_hard_to_serve_stops_a_release(name: str, change: dict[str, Any], expected: str) -> None:
+    assert status(judged(MOVIELENS), name) == "pass"
+    assert status(judged(MOVIELENS, serving=replace(SERVING, **change)), name) == expected
+
+
+def test_what_was_not_measured_of_serving_blocks() -> None:
+    assert status(judged(MOVIELENS, serving=None), "serving: work") == "block"
 
 
 def test_criteria_on_the_data_join_the_verdict() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from decisions.gate import gate
+from decisions.serving import ServingFigures
 from orchestration import metadata
 from orchestration.judging import action_figures, training_figures
 from orchestration.retrain import Evaluation
@@ -65,6 +66,7 @@ def judged(world: tuple[Examples, np.ndarray], candidate: np.ndarray, production
         random_slice=False,
         positions=False,
         production=None if production is None else "2026-01-05-00000000",
+        serving=ServingFigures(weights_bytes=1, flops=1, pcoc_without={"strength": 1.0}),
     )
 
 
