@@ -1,10 +1,12 @@
-"""`stillhouse compare-recipes`: two recipes judged by the rankers that they train."""
+"""`stillhouse compare` and `compare-recipes`: two releases side by side, or two recipes by what they train."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lakehouse import server
@@ -12,6 +14,112 @@ from lakehouse.home import home
 
 if TYPE_CHECKING:
     from orchestration.comparing import RecipeComparison
+    from orchestration.diagnosis import Diagnosis
+    from ranker import SegmentChange
+
+# What moved least is left to --all.
+ROWS_SHOWN = 8
+COLOURS = {"worse": "red", "better": "green", "not shown": "bright_black"}
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--all", "show_all", is_flag=True, help="Every segment and feature, not only those that moved most.")
+@click.option(
+    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw the segments, into this PNG file."
+)
+def compare(first: str, second: str, show_all: bool, picture: Path | None) -> None:
+    """Say where release B differs from release A: in which segments, features, tables and settings.
+
+    \b
+    stillhouse compare 1998-01-05-1f0c9a2b 1998-01-12-77aa0c31 --picture segments.png
+
+    Both are judged, calibrated, on the rows that the later of the two was judged on. Intervals are of a paired
+    bootstrap by user; those of segments hold for all of them at once. Nothing is written to the lake.
+    """
+    os.environ.update(server.environment(home()))
+    from cli.waiting import Waiting
+    from orchestration.diagnosis import compare_releases
+    from ranker import segment_diagram
+
+    with Waiting() as waiting:
+        found = compare_releases(first, second, home=home(), on_progress=waiting.say)
+    show_diagnosis(found, Console(highlight=False), num_rows=None if show_all else ROWS_SHOWN)
+    if picture is not None:
+        title = f"{found.figures[0].action}: {second} beside {first}"
+        picture.write_bytes(segment_diagram(found.segments, title=title))
+        click.echo(f"{picture} shows the segments.")
+
+
+def show_diagnosis(found: "Diagnosis", console: Console, *, num_rows: int | None) -> None:
+    first, second = found.releases
+    console.print(f"A is {first}, B is {second}. Judged on the {found.rows:,} rows of {found.judged_on}.\n")
+    figures = Table("", "A", "B", "B − A", "95 % by user", box=None)
+    for one in found.figures:
+        for name, values, digits in (("auc", one.auc, 4), ("log_loss", one.log_loss, 5)):
+            difference = one.differences[name]
+            low, high = difference.interval()
+            figures.add_row(
+                f"{name} of {one.action}",
+                *(f"{value:.{digits}f}" for value in values),
+                f"{difference.estimate:+.{digits}f}",
+                f"\\[{low:+.{digits}f}, {high:+.{digits}f}]",
+            )
+        figures.add_row(f"pcoc of {one.action}", *(f"{value:.3f}" for value in one.pcoc))
+    console.print(figures)
+
+    action = found.figures[0].action
+    console.print(f"\n[bold]Segments[/bold]: what each adds to the log loss of {action} over all rows, in 1e-5 nats")
+    segments = Table("segment", "rows", "positives", "PCOC A", "PCOC B", "added", "95 % over all", "", box=None)
+    for change in _outermost(found.segments, num_rows):
+        segments.add_row(
+            escape(change.name),
+            f"{change.rows:,}",
+            f"{change.positives:,}",
+            f"{change.baseline_pcoc:.3f}",
+            f"{change.candidate_pcoc:.3f}",
+            f"{1e5 * change.change:+.1f}",
+            f"\\[{1e5 * change.low:+.1f}, {1e5 * change.high:+.1f}]",
+            f"[{COLOURS[change.verdict]}]{change.verdict}",
+        )
+    console.print(segments)
+
+    console.print("\n[bold]Features[/bold]: between the weeks that the two were judged on, and log loss gained without")
+    features = Table("feature", "moved (0 to 1)", "missing then", "missing now", "A leans", "B leans", box=None)
+    for one_feature in found.features[:num_rows]:
+        shift = one_feature.shift
+        features.add_row(
+            escape(shift.feature),
+            number(None if shift.distance != shift.distance else shift.distance, 3),
+            f"{shift.missing_before:.1%}",
+            f"{shift.missing_after:.1%}",
+            *(number(lean, 4) for lean in one_feature.leans),
+        )
+    console.print(features)
+
+    tables = Table("table", "A", "B", "rows A", "rows B", box=None)
+    for table in found.tables:
+        tables.add_row(
+            table.relation,
+            table.versions[0] or "–",
+            (table.versions[1] or "–") if table.changed else "the same",
+            *("–" if rows is None else f"{rows:,}" for rows in table.rows),
+        )
+    console.print("\n[bold]Made from")
+    console.print(tables)
+    settings = Table("setting", "A", "B", box=None)
+    for setting in found.settings:
+        settings.add_row(*map(escape, setting))
+    if found.settings:
+        console.print(settings)
+
+
+def _outermost(changes: list["SegmentChange"], num_rows: int | None) -> list["SegmentChange"]:
+    """The worst and the best of them."""
+    if num_rows is None or len(changes) <= 2 * num_rows:
+        return changes
+    return [*changes[:num_rows], *changes[-num_rows:]]
 
 
 @click.command("compare-recipes")

@@ -52,6 +52,8 @@ from ranker import (
     reliability_diagram,
     robustness,
     score,
+    segment_changes,
+    segment_diagram,
     unpack_moments,
 )
 from registry import Artifact, Input, Lineage, Registry, code_version, environment
@@ -224,6 +226,16 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
         for action, figures_of in report["actions"].items()
     }
+    if production is not None:
+        action = plan.dataset.actions[0]
+        changes = segment_changes(
+            action,
+            rows.examples,
+            candidate=probabilities[action],
+            baseline=production[action],
+            seed=plan.seed,
+        )
+        pictures["segments.png"] = segment_diagram(changes, title=f"{action}: beside {plan.teacher}")
     saved = registry.save(
         {
             **pair.candidate.student,

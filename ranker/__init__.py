@@ -14,10 +14,12 @@ from ranker.logged import LoggedLogits
 from ranker.loop import Fitted, Progress, TrainingConfig
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
-from ranker.plots import loss_curve, reliability_diagram
+from ranker.plots import loss_curve, reliability_diagram, segment_diagram
 from ranker.robustness import Loss, robustness
 from ranker.rows import Teacher
 from ranker.scoring import Scores, flops, score
+from ranker.segments import SegmentChange, segment_changes
+from ranker.shifts import Shift, feature_shifts
 from ranker.spec import Feature, FeatureSpec, Label
 from ranker.streamed_bootstrap import StreamedComparison
 from ranker.training import distill, fit
@@ -38,6 +40,8 @@ __all__ = [
     "Ranker",
     "RankerConfig",
     "Scores",
+    "SegmentChange",
+    "Shift",
     "StreamedComparison",
     "Teacher",
     "TrainingConfig",
@@ -46,6 +50,7 @@ __all__ = [
     "distill",
     "distillation_loss",
     "evaluate",
+    "feature_shifts",
     "fit",
     "fit_calibration",
     "fit_isotonic",
@@ -57,5 +62,7 @@ __all__ = [
     "reliability_diagram",
     "robustness",
     "score",
+    "segment_changes",
+    "segment_diagram",
     "unpack_moments",
 ]

@@ -1,9 +1,15 @@
-"""Two pictures of a training run, as PNG bytes: the reliability diagram and the loss curve."""
+"""Pictures of a training run as PNG bytes: reliability, the loss curve, and what changed segment by segment."""
 
 from io import BytesIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ranker.segments import SegmentChange
+
+# The worst and the best: more are not read.
+SEGMENTS_SHOWN = 24
+COLOURS = {"worse": "tab:red", "better": "tab:green", "not shown": "0.5"}
 
 
 def reliability_diagram(bins: list[dict[str, float]], *, title: str) -> bytes:
@@ -32,6 +38,25 @@ def loss_curve(curve: list[dict[str, float]], *, title: str) -> bytes:
     axes = figure.subplots()
     axes.plot([point["examples"] for point in curve], [point["loss"] for point in curve])
     axes.set(xlabel="examples seen", ylabel="loss per example (nats)", title=title)
+    return _png(figure)
+
+
+def segment_diagram(changes: list[SegmentChange], *, title: str) -> bytes:
+    """What each segment adds to the change of the log loss, with its interval, the worst on top.
+
+    changes: as `segment_changes` gives them; of many, the worst and the best are shown.
+    """
+    half = SEGMENTS_SHOWN // 2
+    shown = changes if len(changes) <= SEGMENTS_SHOWN else [*changes[:half], *changes[-half:]]
+    figure = Figure(figsize=(7, 1.2 + 0.28 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="0.7", linewidth=1)
+    for place, one in enumerate(shown):
+        axes.plot([one.low, one.high], [place, place], color=COLOURS[one.verdict])
+        axes.plot(one.change, place, "o", color=COLOURS[one.verdict])
+    axes.set_yticks(range(len(shown)), [one.name for one in shown])
+    axes.invert_yaxis()
+    axes.set(xlabel="added to the log loss of all rows (nats); right is worse", title=title)
     return _png(figure)
 
 

@@ -144,6 +144,25 @@ def test_decisions_and_releases_are_rows_that_sql_sees(finished: Stillhouse, row
     assert promoted.stdout.split() == ["n", "2"]
 
 
+def test_two_releases_are_compared_by_segment_feature_and_table(
+    finished: Stillhouse, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    first, second = (row["release"] for row in rows)
+    shown = finished.run("compare", first, second, "--picture", str(tmp_path / "segments.png"))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    for words in (first, second, "auc of click", "gender=", "marts.examples_v1", "trained until"):
+        assert words in shown.stdout
+    assert (tmp_path / "segments.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_criterion_of_a_release_can_be_read(finished: Stillhouse, rows: list[dict[str, Any]]) -> None:
+    shown = finished.run("gate", "show", rows[1]["release"]).stdout
+    for words in ("click: AUC gain", "serving: without a feature", f"{rows[1]['release']}: pass"):
+        assert words in shown
+    refused = finished.run("gate", "override", rows[1]["release"], "--as", "me", "--because", "a test")
+    assert (refused.returncode, "in production already" in refused.stderr) == (1, True)
+
+
 def test_production_is_the_second_release_until_it_is_reverted(
     finished: Stillhouse, rows: list[dict[str, Any]]
 ) -> None:
