@@ -71,16 +71,17 @@ def show_diagnosis(found: "Diagnosis", console: Console, *, num_rows: int | None
 
     action = found.figures[0].action
     console.print(f"\n[bold]Segments[/bold]: what each adds to the log loss of {action} over all rows, in 1e-5 nats")
-    segments = Table("segment", "rows", "positives", "PCOC A", "PCOC B", "added", "95 % over all", "", box=None)
+    segments = Table(box=None)
+    for title in ("segment", "positives", "PCOC A", "PCOC B", "added", "95 % over all", ""):
+        segments.add_column(title, no_wrap=True)
     for change in _outermost(found.segments, num_rows):
         segments.add_row(
             escape(change.name),
-            f"{change.rows:,}",
             f"{change.positives:,}",
             f"{change.baseline_pcoc:.3f}",
             f"{change.candidate_pcoc:.3f}",
-            f"{1e5 * change.change:+.1f}",
-            f"\\[{1e5 * change.low:+.1f}, {1e5 * change.high:+.1f}]",
+            f"{1e5 * change.change:+.0f}",
+            f"\\[{1e5 * change.low:+.0f}, {1e5 * change.high:+.0f}]",
             f"[{COLOURS[change.verdict]}]{change.verdict}",
         )
     console.print(segments)
@@ -102,8 +103,8 @@ def show_diagnosis(found: "Diagnosis", console: Console, *, num_rows: int | None
     for table in found.tables:
         tables.add_row(
             table.relation,
-            table.versions[0] or "–",
-            (table.versions[1] or "–") if table.changed else "the same",
+            _short(table.versions[0]),
+            _short(table.versions[1]) if table.changed else "the same",
             *("–" if rows is None else f"{rows:,}" for rows in table.rows),
         )
     console.print("\n[bold]Made from")
@@ -113,6 +114,12 @@ def show_diagnosis(found: "Diagnosis", console: Console, *, num_rows: int | None
         settings.add_row(*map(escape, setting))
     if found.settings:
         console.print(settings)
+
+
+def _short(version: str | None) -> str:
+    """The beginning of a table's id is enough to tell it from another."""
+    table_id, _, number = (version or "").partition("@")
+    return f"{table_id[:8]}@{number}" if version else "–"
 
 
 def _outermost(changes: list["SegmentChange"], num_rows: int | None) -> list["SegmentChange"]:

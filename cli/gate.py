@@ -1,5 +1,7 @@
 """`stillhouse gate`: why a release was passed or refused, and a person's word against a refusal."""
 
+import json
+
 import click
 from rich.console import Console
 from rich.markup import escape
@@ -9,7 +11,8 @@ from cli.releases import show_in_sql
 from lakehouse.home import home
 from registry import Registry, ReleaseError
 
-COLOURS = {"pass": "green", "needs-a-person": "yellow", "block": "red", "not applicable": "bright_black"}
+# In the order in which they are read.
+COLOURS = {"block": "red", "needs-a-person": "yellow", "pass": "green", "not applicable": "bright_black"}
 
 
 @click.group()
@@ -19,7 +22,8 @@ def gate() -> None:
 
 @gate.command()
 @click.argument("release", metavar="[ID]", required=False)
-def show(release: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with every figure and limit, for machines.")
+def show(release: str | None, as_json: bool) -> None:
     """Show every criterion that a release was judged by; of the one judged last where none is named.
 
     What speaks against it comes first.
@@ -34,18 +38,13 @@ def show(release: str | None) -> None:
         override = registry.overridden().get(found.id)
     except ReleaseError as error:
         raise click.ClickException(str(error)) from error
-    criteria = Table("criterion", "", "figure", "between", "limit", "reason", box=None, padding=(0, 2, 0, 0))
-    order = [*reversed(list(COLOURS)[:3]), "not applicable"]
-    for one in sorted(decision["criteria"], key=lambda one: order.index(one["status"])):
-        bounds = [_number(one[name]) for name in ("lower", "upper")]
-        criteria.add_row(
-            escape(one["name"]),
-            f"[{COLOURS[one['status']]}]{one['status']}",
-            _number(one["figure"]),
-            " … ".join(bounds) if all(bounds) else "",
-            _number(one["limit"]),
-            escape(one["reason"]),
-        )
+    if as_json:
+        said = {**override.details, "at": override.at, "reason": override.reason} if override else None
+        click.echo(json.dumps({"release": found.id, **decision, "override": said}, indent=2))
+        return
+    criteria = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for one in sorted(decision["criteria"], key=lambda one: list(COLOURS).index(one["status"])):
+        criteria.add_row(f"[{COLOURS[one['status']]}]{one['status']}", escape(one["name"]), escape(one["reason"]))
     console = Console(highlight=False)
     console.print(criteria)
     console.print(f"\n[bold]{found.id}: [{COLOURS[decision['verdict']]}]{decision['verdict']}")
@@ -75,7 +74,3 @@ def override(release: str, by: str, because: str) -> None:
     click.echo(f"{moved.production} is in production (pointer version {moved.version}): {moved.reason}.")
     click.echo("To take it back: stillhouse revert")
     show_in_sql(registry)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4g}"

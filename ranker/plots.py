@@ -56,7 +56,8 @@ def segment_diagram(changes: list[SegmentChange], *, title: str) -> bytes:
         axes.plot(one.change, place, "o", color=COLOURS[one.verdict])
     axes.set_yticks(range(len(shown)), [one.name for one in shown])
     axes.invert_yaxis()
-    axes.set(xlabel="added to the log loss of all rows (nats); right is worse", title=title)
+    axes.set(xlabel="added to the log loss of all rows (nats); right is worse")
+    axes.set_title(title, fontsize="medium", loc="right")
     return _png(figure)
 
 

@@ -50,7 +50,7 @@ def segment_changes(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> list[SegmentChange]:
-    """A change for every value that occurs of every segment column, the worst first.
+    """A change for every value that occurs of every segment column that has more than one, the worst first.
 
     candidate, baseline: probabilities of the action, of the same rows. Users are resampled, as in `bootstrap`, and the
     interval of each of S segments is one of 1 − .05 / S (Bonferroni). Raises ValueError where lengths differ.
@@ -64,7 +64,8 @@ def segment_changes(
         for segment, codes in examples.segments.items()
         for code, name in enumerate(codes.names)
     }
-    groups = {group: rows for group, rows in groups.items() if len(rows)}
+    # The only value of its column is no segment: it would repeat the whole.
+    groups = {group: rows for group, rows in groups.items() if 0 < len(rows) < len(labels)}
     if not groups:
         return []
     num_users = int(user_B.max()) + 1

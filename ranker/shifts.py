@@ -24,6 +24,11 @@ class Shift:
     missing_after: float
     distance: float
 
+    @property
+    def moved(self) -> float:
+        """How far it moved in any way: its values, or the share of rows that lack it."""
+        return max(np.nan_to_num(self.distance), np.nan_to_num(abs(self.missing_after - self.missing_before)))
+
 
 def feature_shifts(before: Examples, after: Examples, *, spec: FeatureSpec) -> list[Shift]:
     """A shift for each feature but the ids of users and items, which come and go; the furthest first.
@@ -43,7 +48,7 @@ def feature_shifts(before: Examples, after: Examples, *, spec: FeatureSpec) -> l
     for at, feature in enumerate(spec.numeric):
         numbers = [_Held.of(one.numeric_BN[:, at].numpy(), ~one.missing_BN[:, at].numpy(), one.weights) for one in both]
         shifts.append(_shift(feature.name, numbers, _distributions))
-    return sorted(shifts, key=lambda one: -np.nan_to_num(one.distance, nan=2.0))
+    return sorted(shifts, key=lambda one: -one.moved)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,7 +150,7 @@ def test_two_releases_are_compared_by_segment_feature_and_table(
     first, second = (row["release"] for row in rows)
     shown = finished.run("compare", first, second, "--picture", str(tmp_path / "segments.png"))
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    for words in (first, second, "auc of click", "gender=", "marts.examples_v1", "trained until"):
+    for words in (first, second, "auc of click", "user_segment=", "marts.examples_v1", "trained until"):
         assert words in shown.stdout
     assert (tmp_path / "segments.png").read_bytes().startswith(b"\x89PNG")
 
