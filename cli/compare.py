@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # What moved least is left to --all.
 ROWS_SHOWN = 8
 COLOURS = {"worse": "red", "better": "green", "not shown": "bright_black"}
+MARKS = {"worse": " worse", "better": " better", "not shown": ""}
 
 
 @click.command()
@@ -71,18 +72,15 @@ def show_diagnosis(found: "Diagnosis", console: Console, *, num_rows: int | None
 
     action = found.figures[0].action
     console.print(f"\n[bold]Segments[/bold]: what each adds to the log loss of {action} over all rows, in 1e-5 nats")
-    segments = Table(box=None)
-    for title in ("segment", "positives", "PCOC A", "PCOC B", "added", "95 % over all", ""):
-        segments.add_column(title, no_wrap=True)
+    segments = Table("segment", "positives", "PCOC A", "PCOC B", "added, 95 % over all", box=None)
     for change in _outermost(found.segments, num_rows):
+        bounds = ", ".join(f"{1e5 * bound:+,.0f}" for bound in (change.low, change.high))
         segments.add_row(
             escape(change.name),
             f"{change.positives:,}",
-            f"{change.baseline_pcoc:.3f}",
-            f"{change.candidate_pcoc:.3f}",
-            f"{1e5 * change.change:+.0f}",
-            f"\\[{1e5 * change.low:+.0f}, {1e5 * change.high:+.0f}]",
-            f"[{COLOURS[change.verdict]}]{change.verdict}",
+            f"{change.baseline_pcoc:.2f}",
+            f"{change.candidate_pcoc:.2f}",
+            f"[{COLOURS[change.verdict]}]{1e5 * change.change:+,.0f} \\[{bounds}]{MARKS[change.verdict]}",
         )
     console.print(segments)
 
