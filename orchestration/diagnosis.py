@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
 
 from lakehouse.home import Home
 from orchestration.again import plan_of
@@ -127,7 +126,7 @@ def table_changes(first: Artifact, second: Artifact) -> list[TableChange]:
     """Every table that either was made from, in the order in which it was read; changed ones first."""
     found: list[dict[str, tuple[str, int]]] = []
     for release in (first, second):
-        # A table that was read more than once is named with the rows that it was trained on, which come first.
+        # A table that was read more than once is named with the rows of its first read.
         tables: dict[str, tuple[str, int]] = {}
         for source in release.lineage.inputs:
             tables.setdefault(source.relation, (f"{source.table_id}@{source.version}", source.rows))
@@ -169,10 +168,6 @@ def _both(
     return of(labels, one, weights=weights), of(labels, other, weights=weights)
 
 
-def _leans(release: Artifact, action: str) -> dict[str, float]:
+def _leans(release: Artifact, action: str) -> dict[str, float | None]:
     found = release.json("metrics.json").get("robustness", [])
-    return {
-        one["group"]: inf if one["log_loss_gained"] is None else one["log_loss_gained"]
-        for one in found
-        if one["action"] == action
-    }
+    return {one["group"]: one["log_loss_gained"] for one in found if one["action"] == action}

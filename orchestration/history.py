@@ -72,12 +72,13 @@ def publish_history(registry: Registry, *, home: Home) -> None:
     """Bring SQL up to the journal: in ops.releases a row for each time that a release was saved, overridden, promoted
     or reverted, in ops.gate_decisions one for each override, as the criterion `override`.
     """
-    rows = []
+    # Loading verifies every byte; a release that was saved, promoted and reverted needs that once.
+    load = cache(registry.load)
     overrides = [
         {
             "release_id": release_id,
             "judged_at": _time(entry.at),
-            "partition": registry.load(release_id).lineage.partition,
+            "partition": load(release_id).lineage.partition,
             "verdict": entry.details["verdict"],
             "criterion": "override",
             "status": "pass",
@@ -87,8 +88,7 @@ def publish_history(registry: Registry, *, home: Home) -> None:
     ]
     if overrides:
         _append_decisions(overrides, home=home)
-    # Loading verifies every byte; a release that was saved, promoted and reverted needs that once.
-    load = cache(registry.load)
+    rows = []
     for entry in registry.journal():
         if entry.event not in ("saved", "overridden", "promoted", "reverted") or entry.release is None:
             continue

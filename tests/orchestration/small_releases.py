@@ -57,11 +57,17 @@ def examples(*, seed: int) -> pa.Table:
     clicked = chance.integers(0, 2, num_rows)
     start = datetime(2026, 1, 5, tzinfo=UTC)
     times = [start + timedelta(days=row // ROWS_A_DAY) for row in range(num_rows)]
+    return log(clicked, times=times, num_users=9, strength=chance.normal(size=num_rows))
+
+
+def log(clicked: np.ndarray, *, times: list[datetime], num_users: int, **features: np.ndarray) -> pa.Table:
+    """Examples of policy traffic that a collector kept all of, with these clicks, times and features."""
+    num_rows = len(clicked)
     return pa.table(
         {
             "event_id": [f"e{row:04}" for row in range(num_rows)],
             "request_id": [f"r{row}" for row in range(num_rows)],
-            "user_id": [f"u{row % 9}" for row in range(num_rows)],
+            "user_id": [f"u{row % num_users}" for row in range(num_rows)],
             "item_id": ["i"] * num_rows,
             "served_at": pa.array(times, pa.timestamp("us", "UTC")),
             "day": [moment.date() for moment in times],
@@ -71,7 +77,7 @@ def examples(*, seed: int) -> pa.Table:
             "acted": clicked,
             "clicked": clicked,
             "logging_probability": [1.0] * num_rows,
-            "strength": chance.normal(size=num_rows),
+            **features,
         }
     )
 

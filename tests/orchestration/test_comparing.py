@@ -17,7 +17,7 @@ from lakehouse.versions import Pin
 from orchestration.comparing import RecipeComparison, compare
 from orchestration.plan import Plan
 from ranker.metrics import auc
-from tests.orchestration.small_releases import DATASET, SPEC, write
+from tests.orchestration.small_releases import DATASET, SPEC, log, write
 
 DAYS, ROWS_A_DAY = 28, 300
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -31,24 +31,7 @@ def examples() -> pa.Table:
     strength = chance.normal(size=num_rows)
     clicked = (chance.random(num_rows) < 1 / (1 + np.exp(2 - 1.5 * strength))).astype(int)
     times = [START + timedelta(days=row // ROWS_A_DAY) for row in range(num_rows)]
-    table = pa.table(
-        {
-            "event_id": [f"e{row:05}" for row in range(num_rows)],
-            "request_id": [f"r{row}" for row in range(num_rows)],
-            "user_id": [f"u{row % 500}" for row in range(num_rows)],
-            "item_id": ["i"] * num_rows,
-            "served_at": pa.array(times, pa.timestamp("us", "UTC")),
-            "day": [time.date() for time in times],
-            "traffic": ["policy"] * num_rows,
-            "user_slice": pa.nulls(num_rows, pa.string()),
-            "acted": clicked,
-            "clicked": clicked,
-            "logging_probability": [1.0] * num_rows,
-            "draw": chance.random(num_rows),
-            "strength": strength,
-        }
-    )
-    return table
+    return log(clicked, times=times, num_users=500, draw=chance.random(num_rows), strength=strength)
 
 
 def rates() -> pa.Table:
