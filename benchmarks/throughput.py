@@ -43,8 +43,9 @@ from lakehouse.sampling import open_sample, read_sample
 from lakehouse.versions import Pin, open_dataset, pin
 from orchestration.teaching import logits_of
 from ranker import Examples, Label, LoggedLogits, Ranker, RankerConfig, TrainingConfig, fit, head_names, score
-from ranker.loop import Objective, optimizer_of, train
+from ranker.loop import Objective, train
 from ranker.metrics import auc
+from ranker.optimizer import optimizer_of
 from ranker.reproducible import reproducible
 from ranker.rows import Rows, TrainingRows
 from ranker.start import fresh, meet

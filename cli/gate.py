@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.releases import show_in_sql
+from cli.releases import fail, show_in_sql
 from lakehouse.home import home
 from registry import Registry, ReleaseError
 
@@ -37,7 +37,7 @@ def show(release: str | None, as_json: bool) -> None:
         decision = found.json("gate.json")
         override = registry.overridden().get(found.id)
     except ReleaseError as error:
-        raise click.ClickException(str(error)) from error
+        fail(error)
     if as_json:
         said = {**override.details, "at": override.at, "reason": override.reason} if override else None
         click.echo(json.dumps({"release": found.id, **decision, "override": said}, indent=2))
@@ -70,7 +70,7 @@ def override(release: str, by: str, because: str) -> None:
     try:
         moved = registry.override(release, by=by, reason=because)
     except ReleaseError as error:
-        raise click.ClickException(str(error)) from error
+        fail(error)
     click.echo(f"{moved.production} is in production (pointer version {moved.version}): {moved.reason}.")
     click.echo("To take it back: stillhouse revert")
     show_in_sql(registry)

@@ -27,7 +27,7 @@ def production(as_json: bool) -> None:
     try:
         found = _production(registry)
     except ReleaseError as error:
-        _fail(error)
+        fail(error)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -67,7 +67,7 @@ def history(as_json: bool) -> None:
         entries = registry.journal()
         live = registry.production()
     except ReleaseError as error:
-        _fail(error)
+        fail(error)
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
@@ -99,7 +99,7 @@ def revert(to: str | None, because: str | None) -> None:
     try:
         moved = registry.revert(to=to, reason=because or "reverted by hand, no reason given")
     except ReleaseError as error:
-        _fail(error)
+        fail(error)
     click.echo(
         f"{moved.production} is in production again (pointer version {moved.version}); {moved.previous} was taken back."
     )
@@ -124,7 +124,7 @@ def verify(release: str) -> None:
     try:
         found = registry.verify(release)
     except ReleaseError as error:
-        _fail(error)
+        fail(error)
     table = Table("file", "bytes", "sha256", title=f"{found.id} is intact", title_justify="left")
     for name, record in found.manifest.items():
         table.add_row(name, f"{record.size:,}", record.sha256[:16])
@@ -160,5 +160,5 @@ def _production(registry: Registry) -> dict[str, Any]:
     }
 
 
-def _fail(error: ReleaseError) -> NoReturn:
+def fail(error: ReleaseError) -> NoReturn:
     raise click.ClickException(str(error)) from error

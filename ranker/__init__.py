@@ -11,7 +11,7 @@ from ranker.evaluation import evaluate
 from ranker.examples import Examples
 from ranker.isotonic import IsotonicCalibration, fit_isotonic
 from ranker.logged import LoggedLogits
-from ranker.loop import Fitted, Progress, TrainingConfig
+from ranker.loop import Fitted, Progress
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
 from ranker.plots import loss_curve, reliability_diagram, segment_diagram
@@ -23,6 +23,7 @@ from ranker.shifts import Shift, feature_shifts
 from ranker.spec import Feature, FeatureSpec, Label
 from ranker.streamed_bootstrap import StreamedComparison
 from ranker.training import distill, fit
+from ranker.training_config import TrainingConfig
 
 __all__ = [
     "Calibration",

@@ -63,8 +63,7 @@ class HashedEmbedding(nn.Module):
 
     def rows_below(self, count: int) -> Tensor:
         """The rows of values that were met fewer times than that."""
-        own = self.row_of != UNKNOWN_ROW
-        return self.row_of[own & (self.count < count)]
+        return 1 + torch.nonzero(self.counts()[1:] < count).flatten()
 
     def rows(self, buckets_BL: Tensor, *, vocabularies: slice) -> Tensor:
         """The row of each value (B, L): of L vocabularies in turn, or of one that all L belong to."""

@@ -15,85 +15,19 @@ from torch import Tensor, nn
 
 from ranker import checkpoint as checkpoints
 from ranker.artifact import pack_moments
-from ranker.embedding import HashedEmbedding
 from ranker.examples import Examples
 from ranker.levels import level_corrections
 from ranker.loss import check_alpha, distillation_loss, label_loss
 from ranker.model import Ranker
+from ranker.optimizer import Again, moments_of, optimizer_of, restore
 from ranker.rows import Rows, TrainingRows, labels_of
 from ranker.scoring import ROWS_AT_ONCE, score
 from ranker.start import sequences_of
+from ranker.training_config import TrainingConfig
 
 CURVE_POINTS = 100
-# Rows of a value from which on they are too many to be learnt by heart.
-MEMORABLE = 1_000
-# Rows of a value from which on what they say needs less of a prior.
-FAMILIAR = 10_000
-STEPS_PER_EPOCH, MIN_BATCH, MAX_BATCH = 600, 128, 4096
 # Of so many rows, a tenth of a per cent acted on, the level is known to 1.6 %.
 LEVEL_ROWS = 4_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How to train. AdamW; the learning rate rises over a tenth of the steps and falls to zero on a cosine.
-
-    Each epoch begins with the embeddings of the start for values that fewer than 1,000 examples have, and only the
-    other weights go on: met a second time, a user's few rows are learnt by heart (the one-epoch phenomenon; Liu et al.
-    2023, arXiv 2305.19531).
-    `batch_size` is by default a power of two with which an epoch has about 600 steps.
-    `embedding_decay` is the weight decay of the hashed embeddings, `decay` that of the other weights. The first falls
-    with the square of a value's rows beyond 10,000: AdamW's steps shrink where gradients are noisy and its decay does
-    not, and a segment of 50,000 sampled rows was drawn so near to the others that it came out 8 % off.
-    `hidden_users` and `hidden_items` are the shares of ids that training hides as unknown, so that the model ranks well
-    without them: by default as many as turn out to be unknown, see `unknown_shares`. `hidden_features` is the share of
-    each feature's values that it hides as missing, so that a feature that fails to arrive costs what it knew, not more.
-    `position_learning_rate` is higher: a position logit has few values, each with many rows.
-    `random_weight` is what a row of random traffic counts in the loss, others 1: how far the model is of the candidates
-    that chance shows, instead of those that a policy chose.
-    One thread by default: batches this small gain little from a second, and on a busy machine two threads that
-    wait for each other trained 24 times slower than one (measured).
-    `bf16` multiplies in bfloat16, where the processor has it. On a `device` other than the CPU, rows that are in memory
-    stay on it for all epochs, and those in files go there a file at a time.
-    """
-
-    epochs: int = 3
-    batch_size: int | None = None
-    learning_rate: float = 0.004
-    embedding_learning_rate: float = 0.008
-    position_learning_rate: float = 0.03
-    decay: float = 0.05
-    embedding_decay: float = 1.0
-    hidden_users: float | None = None
-    hidden_items: float | None = None
-    hidden_features: float = 0.005
-    random_weight: float = 1.0
-    num_threads: int = 1
-    bf16: bool = False
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.rows_in_batch(0), self.num_threads) < 1:
-            raise ValueError(f"{self}: epochs, batch_size and num_threads must be at least 1")
-        if self.random_weight <= 0:
-            raise ValueError(f"random_weight is {self.random_weight}; it must lie above 0")
-        rates = (self.learning_rate, self.embedding_learning_rate, self.position_learning_rate)
-        if min(rates) <= 0 or min(self.decay, self.embedding_decay) < 0:
-            raise ValueError(f"{self}: learning rates must lie above 0, decays at or above 0")
-        for name in ("hidden_users", "hidden_items", "hidden_features"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share < 1:
-                raise ValueError(f"{name} is {share}; it must lie in [0, 1)")
-
-    def rows_in_batch(self, num_rows: int) -> int:
-        """The batch size for so many rows.
-
-        >>> [TrainingConfig().rows_in_batch(rows) for rows in (1_000, 70_000, 1_000_000, 100_000_000)]
-        [128, 128, 1024, 4096]
-        """
-        if self.batch_size is not None:
-            return self.batch_size
-        return int(min(max(2 ** (num_rows // STEPS_PER_EPOCH).bit_length() // 2, MIN_BATCH), MAX_BATCH))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,8 +150,8 @@ def train(
     together = nn.parallel.DistributedDataParallel(objective) if rows.ranks.size > 1 else objective
     optimizer = optimizer_of(model, training)
     if moments is not None:
-        _restore(optimizer, model, moments)
-    again = _Again.of(model.embedding, optimizer)
+        restore(optimizer, model, moments)
+    again = Again.of(model.embedding, optimizer)
     batch_size = training.rows_in_batch(len(rows))
     steps_in_epoch = rows.num_steps(batch_size)
     num_steps = training.epochs * steps_in_epoch
@@ -278,86 +212,9 @@ def train(
         model=model.cpu().eval(),
         curve=now.curve,
         epochs=now.epochs,
-        moments=_moments(optimizer, model),
+        moments=moments_of(optimizer, model),
         seconds=time.monotonic() - started,
     )
-
-
-def optimizer_of(model: Ranker, training: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW with a group each for embeddings, position logits and the rest, and their learning rates as `peak`."""
-    tables = [model.embedding.deviation]
-    position = [p for name, p in model.named_parameters() if name.startswith("position.")]
-    own = {id(p) for p in (*tables, *position)}
-    rest = [p for p in model.parameters() if id(p) not in own]
-    groups = [
-        {"params": rest, "peak": training.learning_rate, "weight_decay": training.decay},
-        {"params": tables, "peak": training.embedding_learning_rate, "weight_decay": 0.0},
-        {"params": position, "peak": training.position_learning_rate, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
-    (table,) = tables
-    decay_R1 = training.embedding_decay * (FAMILIAR / model.embedding.counts()).clamp(max=1).square().unsqueeze(1)
-
-    def decay(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        with torch.no_grad():
-            table.mul_(1 - optimizer.param_groups[1]["lr"] * decay_R1)
-
-    optimizer.register_step_pre_hook(decay)
-    return optimizer
-
-
-def _moments(optimizer: torch.optim.Optimizer, model: Ranker) -> dict[str, Tensor]:
-    """The optimiser's state of each parameter by name."""
-    return {
-        f"{name}.{what}": value.cpu()
-        for name, parameter in model.named_parameters()
-        for what, value in optimizer.state[parameter].items()
-    }
-
-
-def _restore(optimizer: torch.optim.Optimizer, model: Ranker, moments: Mapping[str, Tensor]) -> None:
-    """Go on from another training's moments. Rows that have been added since begin without a direction, and with the
-    mean of the others' squared gradients: with 0, their first step would be three times too long.
-    """
-    for name, parameter in model.named_parameters():
-        try:
-            state = {what: moments[f"{name}.{what}"].clone() for what in ("step", "exp_avg", "exp_avg_sq")}
-        except KeyError as error:
-            raise ValueError(f"the optimiser's state lacks {error}; train from scratch, or without it") from error
-        added = parameter.shape[0] - state["exp_avg"].shape[0] if parameter.dim() else 0
-        if added < 0 or state["exp_avg"].shape[1:] != parameter.shape[1:]:
-            raise ValueError(
-                f"the optimiser's state of {name} has shape {tuple(state['exp_avg'].shape)}; the model's is "
-                f"{tuple(parameter.shape)}: they are not of one training"
-            )
-        if added:
-            mean = state["exp_avg_sq"].mean(0, keepdim=True).expand(added, *parameter.shape[1:])
-            state["exp_avg_sq"] = torch.cat([state["exp_avg_sq"], mean])
-            state["exp_avg"] = torch.cat([state["exp_avg"], torch.zeros_like(mean)])
-        optimizer.state[parameter] = {what: value.to(parameter.device) for what, value in state.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Again:
-    """What the rows of rare values begin each epoch with: their embeddings, and the moments of these."""
-
-    rare: Tensor
-    embeddings: Tensor
-    moments: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, embedding: HashedEmbedding, optimizer: torch.optim.Optimizer) -> "_Again":
-        rare, state = embedding.rows_below(MEMORABLE), optimizer.state[embedding.deviation]
-        embeddings = embedding.deviation.detach()[rare]
-        moments = {what: state[what][rare] for what in ("exp_avg", "exp_avg_sq") if what in state}
-        return cls(rare=rare, embeddings=embeddings, moments=moments)
-
-    def begin(self, embedding: HashedEmbedding, optimizer: torch.optim.Optimizer) -> None:
-        with torch.no_grad():
-            embedding.deviation[self.rare] = self.embeddings
-            for what in ("exp_avg", "exp_avg_sq"):
-                start = self.moments.get(what, torch.zeros(()))
-                optimizer.state[embedding.deviation][what][self.rare] = start.to(embedding.deviation.device)
 
 
 def _seed(seed: int, step: int, rank: int) -> int:

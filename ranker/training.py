@@ -8,13 +8,14 @@ from torch import Tensor
 
 from ranker.artifact import spec_differences
 from ranker.examples import Examples
-from ranker.loop import Alpha, Fitted, Progress, TrainingConfig, train
+from ranker.loop import Alpha, Fitted, Progress, train
 from ranker.model import Ranker, RankerConfig
 from ranker.reproducible import reproducible
 from ranker.rows import Teacher, TrainingRows
 from ranker.scoring import score
 from ranker.spec import FeatureSpec
 from ranker.start import fresh, meet, unknown_shares, warm
+from ranker.training_config import TrainingConfig
 
 
 def fit(

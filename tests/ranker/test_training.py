@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ranker import Examples, FeatureSpec, Progress, RankerConfig, TrainingConfig, distill, fit, score
-from ranker.loop import optimizer_of
 from ranker.metrics import auc, pcoc, pcoc_by_group
+from ranker.optimizer import optimizer_of
 
 ACTIONS = ("click", "save")
 SMALL = RankerConfig(
