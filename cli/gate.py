@@ -12,7 +12,13 @@ from lakehouse.home import home
 from registry import Registry, ReleaseError
 
 # In the order in which they are read.
-COLOURS = {"block": "red", "needs-a-person": "yellow", "pass": "green", "not applicable": "bright_black"}
+COLOURS = {
+    "block": "red",
+    "needs-a-person": "yellow",
+    "warn": "magenta",
+    "pass": "green",
+    "not applicable": "bright_black",
+}
 
 
 @click.group()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["pass", "needs-a-person", "block"]
-Status = Literal["pass", "needs-a-person", "block", "not applicable"]
+# A criterion that warns is for people to look at, and holds nothing up.
+Status = Literal["pass", "warn", "needs-a-person", "block", "not applicable"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,10 @@ def judge(criteria: Iterable[Criterion]) -> Decision:
         if because:
             reason = "; ".join(f"{criterion.name}: {criterion.reason}" for criterion in because)
             return Decision(verdict=verdict, criteria=criteria, reason=reason)
-    skipped = len(criteria) - len(applied)
+    skipped, warnings = len(criteria) - len(applied), [one.name for one in applied if one.status == "warn"]
     reason = f"all {len(applied)} criteria pass" + (f", {skipped} not applicable" if skipped else "")
+    if warnings:
+        reason = f"no criterion speaks against it; a warning of {', '.join(warnings)}"
     return Decision(verdict="pass", criteria=criteria, reason=reason)
 
 

@@ -1,10 +1,12 @@
-"""Is the pinned training set what the contract promises? Pure checks on its figures; the gate includes the criteria."""
+"""Is the data what the contract promises, and as it was? Pure checks on its figures; the gate includes the criteria."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 
+from decisions.anomalies import RULES, Finding
 from decisions.criterion import Criterion, Status, missing, not_applicable
+from decisions.drift import Drift
 from decisions.rules import evidence
 
 # As in the gate: 300 actions tell a rate to ± 10 %, 20 tell nothing.
@@ -15,6 +17,10 @@ ENOUGH_COVERAGE = 0.8
 FLOOR_COVERAGE = 0.5
 # A feature that lost a fifth of its values since production was trained is broken or was redefined.
 MAX_NULL_RISE = 0.2
+
+
+# A reason names so many of what it found, and counts the others.
+NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,3 +149,58 @@ def _propensities(figures: TrainingFigures, *, declared: bool) -> Criterion:
         upper=largest,
         reason=f"propensities run from {smallest:g} to {largest:g}" + ("" if inside else " and must lie in (0, 1]"),
     )
+
+
+def check_columns(kinds: Mapping[str, str], found: Mapping[str, str]) -> Criterion:
+    """Are the columns that the ranker reads there, each of its kind? `kinds` and `found` by column.
+
+    >>> check_columns({"age": "numbers", "country": "words"}, {"age": "words"}).reason
+    'missing: country; age holds words, not numbers'
+    """
+    name = "data: columns"
+    missing_ones = sorted(kinds.keys() - found.keys())
+    odd = sorted(column for column, kind in kinds.items() if column in found and found[column] != kind)
+    if not missing_ones and not odd:
+        return Criterion(name=name, status="pass", reason=f"{len(kinds)} columns are there, each of its kind")
+    reasons = [f"missing: {', '.join(missing_ones)}"] if missing_ones else []
+    reasons += [f"{column} holds {found[column]}, not {kinds[column]}" for column in odd]
+    return missing(name, "; ".join(reasons))
+
+
+def check_days(findings: Sequence[Finding], *, days: int, judged: int) -> list[Criterion]:
+    """One criterion for each rule on the new days, `judged` of which had days enough before them."""
+    if not judged:
+        reason = f"none of {days} new days has enough days before it to be compared with"
+        return [not_applicable("data: days", reason)]
+    criteria = []
+    for rule in RULES:
+        of_rule = [f"{one.day}: {one.reason}" for one in findings if one.rule == rule]
+        name = f"data: {rule}"
+        if of_rule:
+            criteria.append(Criterion(name=name, status="block", figure=float(len(of_rule)), reason=_some(of_rule)))
+        else:
+            criteria.append(Criterion(name=name, status="pass", figure=0.0, reason=f"nothing unusual on {judged} days"))
+    return criteria
+
+
+def check_drift(drifts: Sequence[Drift]) -> Criterion:
+    """Warn of what moved further than this log's days move by themselves."""
+    name = "data: drift"
+    if not drifts:
+        return not_applicable(name, "no new day has enough days before it to say what is usual")
+    days = len({one.day for one in drifts})
+    moved = sorted((one for one in drifts if one.drifted), key=lambda one: one.p_value)
+    if not moved:
+        return Criterion(
+            name=name, status="pass", figure=0.0, reason=f"nothing moved more than is usual on {days} days"
+        )
+    said = [
+        f"{one.day} {one.name}: {one.measure} {one.effect:+.2f} (up to {one.floor:.2f} is usual), p = {one.p_value:.0e}"
+        for one in moved
+    ]
+    return Criterion(name=name, status="warn", figure=float(len(moved)), reason=_some(said))
+
+
+def _some(reasons: Sequence[str]) -> str:
+    more = len(reasons) - NAMED
+    return "; ".join(reasons[:NAMED]) + (f"; and {more} more" if more > 0 else "")

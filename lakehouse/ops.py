@@ -154,7 +154,7 @@ GATE_DECISIONS = Table(
         partition STRING: the partition that the candidate was trained for
         verdict STRING: of the whole gate: pass, block or needs-a-person
         criterion STRING: what was judged; `overall` for the whole, `override` for a person's word against it
-        status STRING: pass, block, needs-a-person or not applicable
+        status STRING: pass, warn, block, needs-a-person or not applicable
         figure DOUBLE: what was measured
         lower DOUBLE: lower confidence bound of the figure
         upper DOUBLE: upper confidence bound of the figure

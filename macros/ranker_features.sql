@@ -6,7 +6,7 @@
             {%- for column in node.columns.values() -%}
                 {%- set ranker = column.meta.get('ranker', {}) -%}
                 {%- if ranker.get('role') == 'feature' or 'feature' in ranker.get('role', []) -%}
-                    {%- do features.append({'name': column.name, 'kind': ranker['kind']}) -%}
+                    {%- do features.append({'name': column.name, 'kind': ranker['kind'], 'of': ranker.get('of')}) -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endfor -%}

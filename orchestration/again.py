@@ -14,6 +14,7 @@ from orchestration import retrain
 from orchestration.plan import Plan
 from orchestration.retention import pin_of
 from orchestration.runs import heard
+from orchestration.validation import STATISTICS
 from ranker import FeatureSpec
 from registry import Artifact, Registry
 
@@ -48,6 +49,8 @@ def plan_of(artifact: Artifact, *, home: Home) -> Plan:
         seed=lineage.seeds["training"],
         train_since=date.fromisoformat(settings["train_since"]) if settings["train_since"] else None,
         num_ranks=settings["num_ranks"],
+        statistics=tuple(pins[table] for table in STATISTICS if table in pins),
+        validated_since=date.fromisoformat(since) if (since := settings.get("validated_since")) else None,
     )
 
 

@@ -30,7 +30,8 @@ class Plan:
     `sampling` is marts.training_examples where the recipe is materialised, else marts.sampling_rates, by which the
     examples are sampled while they are read. `train_since` makes it a warm start: training goes on from the teacher
     with the rows served from that day on; None trains afresh on all of them. `num_ranks` processes of the cluster share
-    the training out; with one, it runs where the plan is.
+    the training out; with one, it runs where the plan is. `statistics` are the tables of monitoring.* by which the days
+    from `validated_since` on are judged; a release made before they were kept has none.
     """
 
     partition: str
@@ -45,6 +46,8 @@ class Plan:
     seed: int = SEED
     train_since: date | None = None
     num_ranks: int = 1
+    statistics: tuple[Pin, ...] = ()
+    validated_since: date | None = None
 
     @property
     def windows(self) -> Windows:

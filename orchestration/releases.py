@@ -13,6 +13,7 @@ from orchestration.history import publish_history, record_decision
 from orchestration.models import pinned_input
 from orchestration.plan import Plan
 from orchestration.retrain import Candidate, Evaluation, Pair
+from orchestration.validation import STATISTICS
 from registry.registry import Registry
 
 WEEKS = weekly_partitions(home())
@@ -20,6 +21,7 @@ EXAMPLES = dg.AssetKey(["marts", "examples_v1"])
 TRAINING_EXAMPLES = dg.AssetKey(["marts", "training_examples"])
 SAMPLING_RATES = dg.AssetKey(["marts", "sampling_rates"])
 TEACHER_SCORES = dg.AssetKey(["ops", "teacher_scores"])
+STATISTICS_KEYS = [dg.AssetKey(table.split(".")) for table in STATISTICS]
 RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owners": ["team:ranking"]}
 
 
@@ -33,7 +35,7 @@ class Start(dg.Config):
 
 @dg.asset(
     key=TEACHER_SCORES,
-    deps=[TRAINING_EXAMPLES, SAMPLING_RATES, EXAMPLES],
+    deps=[TRAINING_EXAMPLES, SAMPLING_RATES, EXAMPLES, *STATISTICS_KEYS],
     kinds={"torch", "deltalake"},
     pool="lake",
     **RANKER,
@@ -47,6 +49,7 @@ def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.Mater
         sampling=pinned_input(context, TRAINING_EXAMPLES if in_use.materialised else SAMPLING_RATES),
         examples=pinned_input(context, EXAMPLES),
         home=home(),
+        statistics=tuple(pinned_input(context, key) for key in STATISTICS_KEYS),
         warm=config.warm,
         num_ranks=config.ranks,
     )

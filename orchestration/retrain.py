@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow.compute as pc
 import torch
 
-from decisions.criterion import Criterion, Decision
+from decisions.criterion import Criterion, Decision, judge
 from decisions.data_checks import check_training_set
+from decisions.drift import Drift
 from decisions.gate import gate
 from decisions.serving import ServingFigures
 from lakehouse.home import PROJECT, Home
@@ -35,6 +36,7 @@ from orchestration.plan import (
 from orchestration.progress import progress
 from orchestration.ranks import Task, fit_in_ranks
 from orchestration.teaching import teacher_logits, write_teacher_scores
+from orchestration.validation import Validation, drift_diagram, validate
 from ranker import (
     Calibrator,
     Examples,
@@ -64,7 +66,8 @@ ROWS_WITHOUT_FEATURES = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A student and its control as files, the loss curve, what they were trained from, and what speaks against it."""
+    """A student and its control as files, the loss curve, what they were trained from, what speaks against that data,
+    and how far each feature had moved on the new days."""
 
     plan: Plan
     student: dict[str, bytes]
@@ -72,6 +75,7 @@ class Candidate:
     curve: list[dict[str, float]]
     inputs: tuple[Input, ...]
     checks: list[Criterion]
+    drifts: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,7 @@ def plan(
     sampling: Pin,
     examples: Pin,
     home: Home,
+    statistics: tuple[Pin, ...] = (),
     warm: bool = False,
     num_ranks: int = 1,
 ) -> Plan:
@@ -119,7 +124,11 @@ def plan(
         without_teacher(partition, recipe=recipe, sampling=sampling, examples=examples, home=home),
         teacher=registry.teacher(before=partition),
         num_ranks=num_ranks,
+        statistics=statistics,
     )
+    if made.teacher is not None:
+        seen_until = registry.load(made.teacher).lineage.windows["evaluate"][1]
+        made = replace(made, validated_since=date.fromisoformat(seen_until))
     if warm and made.teacher is not None:
         until = registry.load(made.teacher).lineage.windows["train"][1]
         made = replace(made, train_since=date.fromisoformat(until))
@@ -139,6 +148,7 @@ def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candida
     """
     progress("train: reading the training set")
     rows = training_rows(plan)
+    checks, validation = data_checks(plan, rows)
     inputs, logits_BH = [*rows.sources], None
     if plan.teacher is not None:
         logits_BH, scores = teacher_logits(plan, rows)
@@ -154,16 +164,34 @@ def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candida
 
     student = fitted("train", logits_BH)
     control = fitted("control", None).model.to_files() if plan.teacher is not None else None
-    window = plan.windows.train_until - midnight(plan.trained_from)
-    figures = training_figures(rows.table, spec=plan.spec, dataset=plan.dataset, window_days=window.days)
     return Candidate(
         plan=plan,
         student=student.to_files(),
         control=control,
         curve=student.curve,
-        inputs=tuple(inputs),
-        checks=check_training_set(figures, actions=plan.dataset.actions, random_slice=plan.dataset.random_slice),
+        inputs=(*inputs, *(validation.sources if validation else ())),
+        checks=checks,
+        drifts=validation.drifts if validation else (),
     )
+
+
+def data_checks(plan: Plan, rows: Rows) -> tuple[list[Criterion], Validation | None]:
+    """The criteria on the training set and on the days that production was not judged on yet."""
+    window = plan.windows.train_until - midnight(plan.trained_from)
+    figures = training_figures(rows.table, spec=plan.spec, dataset=plan.dataset, window_days=window.days)
+    checks = check_training_set(figures, actions=plan.dataset.actions, random_slice=plan.dataset.random_slice)
+    if not plan.statistics:
+        return checks, None
+    validation = validate(
+        plan.statistics,
+        examples=plan.examples,
+        spec=plan.spec,
+        dataset=plan.dataset,
+        since=plan.validated_since or plan.dataset.first_day,
+        until=plan.windows.evaluate_until.date(),
+    )
+    progress(f"data: {judge(validation.criteria).reason}")
+    return [*checks, *validation.criteria], validation
 
 
 def calibrate_pair(candidate: Candidate) -> Pair:
@@ -226,6 +254,8 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
         for action, figures_of in report["actions"].items()
     }
+    if pair.candidate.drifts:
+        pictures["drift.png"] = drift_diagram(pair.candidate.drifts)
     if production is not None:
         action = plan.dataset.actions[0]
         changes = segment_changes(
@@ -349,6 +379,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "recipe": plan.recipe.to_json(),
         "train_since": None if plan.train_since is None else plan.train_since.isoformat(),
         "num_ranks": plan.num_ranks,
+        "validated_since": None if plan.validated_since is None else plan.validated_since.isoformat(),
     }
 
 

@@ -29,7 +29,7 @@ def reliability_diagram(bins: list[dict[str, float]], *, title: str) -> bytes:
         axes.legend()
     hidden = len(bins) - len(shown)
     axes.set(xlabel="predicted", ylabel="observed", title=title + (f" ({hidden} bins without actions)" * bool(hidden)))
-    return _png(figure)
+    return png(figure)
 
 
 def loss_curve(curve: list[dict[str, float]], *, title: str) -> bytes:
@@ -38,7 +38,7 @@ def loss_curve(curve: list[dict[str, float]], *, title: str) -> bytes:
     axes = figure.subplots()
     axes.plot([point["examples"] for point in curve], [point["loss"] for point in curve])
     axes.set(xlabel="examples seen", ylabel="loss per example (nats)", title=title)
-    return _png(figure)
+    return png(figure)
 
 
 def segment_diagram(changes: list[SegmentChange], *, title: str) -> bytes:
@@ -58,10 +58,11 @@ def segment_diagram(changes: list[SegmentChange], *, title: str) -> bytes:
     axes.invert_yaxis()
     axes.set(xlabel="added to the log loss of all rows (nats); right is worse")
     axes.set_title(title, fontsize="medium", loc="right")
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The same bytes for the same figure."""
     buffer = BytesIO()
     FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

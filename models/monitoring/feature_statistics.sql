@@ -31,6 +31,30 @@ features as (
         inline(distributions)  -- noqa: AL03
     from days
 
+),
+
+statistics as (
+
+    select
+        day,
+        feature,
+        kind,
+        examples,
+        missing,
+        distinct_values,
+        mean,
+        standard_deviation,
+        minimum,
+        quantiles[10] as percentile_5,
+        quantiles[100] as median,
+        quantiles[190] as percentile_95,
+        maximum,
+        not_finite,
+        quantiles,
+        acted_correlation,
+        missing_acted_correlation
+    from features
+
 )
 
-select {{ files_by_day(days) }} * from features
+select {{ files_by_day(days) }} * from statistics
