@@ -4,15 +4,24 @@ An injector takes a day and chance, and gives the day as it would have landed; w
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks._service_days import ServiceDay
+from benchmarks._service_days import ServiceDay, WorldFigures, figures_of_world
 
 Inject = Callable[[ServiceDay, np.random.Generator], ServiceDay]
+SEEDS = range(5)
+# Eight weeks go by before a day is judged for drift; then there are 203.
+WEEKS = 37
+ROWS_A_DAY = 10_000
+# Four days in each world, on different weekdays.
+PLANT_ON = (74, 117, 160, 203)
 PLAIN = ("user_age", "item_age_days", "user_exposures", "item_exposures", "user_days_known", "item_clicks")
 COUNTS = ("user_exposures", "user_clicks", "item_exposures", "item_clicks")
 WORDS = ("surface", "user_segment", "country", "gender", "content_type", "category")
@@ -341,3 +350,10 @@ COLUMNS: dict[str, dict[str, str | None]] = {
     "a column is gone": {"numbers": None, "words": None, "lists": None},
     "a column has another type": {"numbers": "words", "words": "numbers", "lists": "words"},
 }
+
+
+def worlds_with_anomalies() -> list[WorldFigures]:
+    """The clean days of five worlds, and every kind planted into four days of each."""
+    make = partial(figures_of_world, rows_a_day=ROWS_A_DAY, weeks=WEEKS, kinds=ROWS, plant_on=PLANT_ON)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        return list(processes.map(make, SEEDS))

@@ -5,43 +5,33 @@ clean days are judged as well. The rules' limits were chosen on worlds 100 to 10
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
-from functools import partial
-from multiprocessing import get_context
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._anomalies import COLUMNS, ROWS, Kind
+from benchmarks._anomalies import COLUMNS, PLANT_ON, ROWS, Kind, worlds_with_anomalies
 from benchmarks._figures import Figure, report
-from benchmarks._service_days import IDS, KINDS, WorldFigures, figures_of_world
+from benchmarks._service_days import IDS, KINDS, WorldFigures
 from decisions.anomalies import Finding, Promise, anomalies
 from decisions.data_checks import check_columns
 from decisions.days import DayFigures
 from simulator.world import START
 
-SEEDS = range(5)
-WEEKS = 33
-ROWS_A_DAY = 10_000
-# Four in each world, on different weekdays.
-PLANT_ON = (74, 117, 160, 203)
 PROMISE = Promise(kinds=KINDS, ids=IDS, random_slice=True, positions=True)
 
 
 def main() -> None:
-    make = partial(figures_of_world, rows_a_day=ROWS_A_DAY, weeks=WEEKS, kinds=ROWS, plant_on=PLANT_ON)
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        worlds = list(processes.map(make, SEEDS))
+    worlds = worlds_with_anomalies()
     found: dict[str, list[bool]] = {}
     for world in worlds:
-        days = {one.day: one for one in world.days}
+        known = {one.day: one for one in world.days}
         for kind in ROWS:
             found.setdefault(kind.what, []).extend(
-                is_found(kind, days, day, broken) for day, broken in world.planted[kind.what]
+                is_found(kind, known, day, broken) for day, broken in world.planted[kind.what]
             )
     for what, change in COLUMNS.items():
-        found[what] = [is_refused(change, number) for number in range(len(SEEDS) * len(PLANT_ON))]
+        found[what] = [is_refused(change, number) for number in range(len(worlds) * len(PLANT_ON))]
     clean = [finding for world in worlds for finding in findings_on_clean_days(world)]
     table = Table("anomaly", "found", "of", title="blocked for the right reason")
     for what, hits in sorted(found.items(), key=lambda one: (sum(one[1]), one[0])):

@@ -63,6 +63,10 @@ class Distance:
         return replace(self, effect=left, score=score)
 
 
+# By day, feature or action, and measure.
+Known = Mapping[date, Mapping[str, Mapping[str, Distance]]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drift:
     """A feature or action on a day: its most telling distance, the effect that it must pass, p-value and verdict."""
@@ -76,14 +80,14 @@ class Drift:
     drifted: bool
 
 
-def drifts(day: date, days: Mapping[date, DayFigures], *, leave_out: frozenset[str] = frozenset()) -> list[Drift]:
+def drifts(day: date, known: Known, *, leave_out: frozenset[str] = frozenset()) -> list[Drift]:
     """Each feature and action of a day that has enough past to judge it by, those that drifted first.
 
-    Drifted is what passes Benjamini and Hochberg's procedure over all of them, and whose effect is clearly greater than
-    any usual one of the past days, and than is worth a look. Of several measures the most telling counts, its p-value
-    times their number. `leave_out`: features that come and go by nature, such as ids.
+    `known`: the `distances` of the day, and of those before it; `leave_out`: features that come and go by nature, such
+    as ids. Drifted is what passes Benjamini and Hochberg's procedure over all of them, and whose effect is clearly
+    greater than any usual one of the past days, and than is worth a look. Of several measures the most telling counts,
+    its p-value times their number.
     """
-    known = {one: distances(days[one], days) for one in (*days_before(day, PAST_DAYS + LEVEL_DAYS), day) if one in days}
     judged = []
     for name, measured in known.get(day, {}).items():
         if name in leave_out:
@@ -121,9 +125,7 @@ def days_before(day: date, number: int) -> list[date]:
     return [day - timedelta(days=back) for back in range(number, 0, -1)]
 
 
-def _surprise(
-    day: date, name: str, measure: str, known: Mapping[date, Mapping[str, Mapping[str, Distance]]]
-) -> Distance | None:
+def _surprise(day: date, name: str, measure: str, known: Known) -> Distance | None:
     """A day's distance; of a measure with a direction, beyond what the week before led to expect: logs have trends."""
     distance = known.get(day, {}).get(name, {}).get(measure)
     if distance is None or measure not in DIRECTED:

@@ -17,7 +17,7 @@ from decisions.anomalies import Promise, anomalies, is_judged
 from decisions.criterion import Criterion
 from decisions.data_checks import check_columns, check_days, check_drift
 from decisions.days import DayFigures, FeatureFigures, RandomFigures, ValueFigures
-from decisions.drift import REACH_DAYS, Drift, drifts
+from decisions.drift import REACH_DAYS, Drift, distances, drifts
 from lakehouse.dataset import Dataset
 from lakehouse.versions import Pin, open_dataset, read
 from orchestration.plan import source_of
@@ -61,7 +61,8 @@ def validate(
     found = anomalies(days, since=since, until=until, first_day=dataset.first_day, promise=promise)
     whole = {day: figures for day, figures in days.items() if day not in {one.day for one in found}}
     new = [day for day in sorted(whole) if since <= day < until]
-    drifted = [one for day in new for one in drifts(day, whole, leave_out=promise.ids)]
+    known = {day: distances(figures, whole) for day, figures in whole.items()}
+    drifted = [one for day in new for one in drifts(day, known, leave_out=promise.ids)]
     judged = sum(is_judged(day, days) for day in new) + len({one.day for one in found})
     schema = {field.name: _kind(field.type) for field in open_dataset(examples).schema}
     return Validation(
