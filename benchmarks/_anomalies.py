@@ -6,7 +6,6 @@ An injector takes a day and chance, and gives the day as it would have landed; w
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -354,6 +353,9 @@ COLUMNS: dict[str, dict[str, str | None]] = {
 
 def worlds_with_anomalies() -> list[WorldFigures]:
     """The clean days of five worlds, and every kind planted into four days of each."""
-    make = partial(figures_of_world, rows_a_day=ROWS_A_DAY, weeks=WEEKS, kinds=ROWS, plant_on=PLANT_ON)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        return list(processes.map(make, SEEDS))
+        return list(processes.map(world_with_anomalies, SEEDS))
+
+
+def world_with_anomalies(seed: int) -> WorldFigures:
+    return figures_of_world(seed, rows_a_day=ROWS_A_DAY, weeks=WEEKS, kinds=ROWS, plant_on=PLANT_ON)

@@ -12,9 +12,10 @@ from lakehouse import frozen
 from lakehouse.home import Home
 from lakehouse.versions import Pin, read
 from orchestration.again import plan_of
-from orchestration.plan import Plan, calibration_rows, evaluation_rows, training_rows
+from orchestration.plan import Plan, calibration_rows, evaluation_rows, source_of, training_rows
 from orchestration.retention import pin_of
 from orchestration.teaching import teacher_logits
+from orchestration.validation import statistics_rows
 from registry import Artifact, Input
 from registry.errors import ReleaseError
 from registry.registry import Registry
@@ -52,6 +53,7 @@ def rows_of(plan: Plan) -> dict[Pin, pa.Table]:
     taken = {pin: read(pin, where=_one_of(event, columns)).sort_by(event) for pin, columns in ids.items()}
     if not plan.recipe.materialised:
         taken[plan.sampling] = read(plan.sampling, where=pads.field("recipe") == plan.recipe.name)
+    taken |= statistics_rows(plan)
     if plan.teacher_scores is not None:
         where = (pads.field("release_id") == plan.teacher) & _one_of("event_id", [training.table[event]])
         taken[plan.teacher_scores] = read(plan.teacher_scores, where=where).sort_by("event_id")
@@ -65,6 +67,7 @@ def on_copies(plan: Plan, copies: Mapping[Pin, Pin]) -> Plan:
         sampling=copies[plan.sampling],
         examples=copies[plan.examples],
         teacher_scores=copies[plan.teacher_scores] if plan.teacher_scores is not None else None,
+        statistics=tuple(copies[pinned] for pinned in plan.statistics),
     )
 
 
@@ -72,6 +75,7 @@ def check_sources(artifact: Artifact, plan: Plan) -> None:
     """Raises ReleaseError unless the plan reads the very rows that the lineage of the release names."""
     training = training_rows(plan)
     sources = [*training.sources, *calibration_rows(plan).sources, *evaluation_rows(plan).sources]
+    sources += [source_of(pinned, rows) for pinned, rows in statistics_rows(plan).items()]
     if plan.teacher is not None:
         sources.append(teacher_logits(plan, training)[1])
     found, expected = ({_key(source) for source in inputs} for inputs in (sources, artifact.lineage.inputs))

@@ -182,14 +182,7 @@ def data_checks(plan: Plan, rows: Rows) -> tuple[list[Criterion], Validation | N
     checks = check_training_set(figures, actions=plan.dataset.actions, random_slice=plan.dataset.random_slice)
     if not plan.statistics:
         return checks, None
-    validation = validate(
-        plan.statistics,
-        examples=plan.examples,
-        spec=plan.spec,
-        dataset=plan.dataset,
-        since=plan.validated_since or plan.dataset.first_day,
-        until=plan.windows.evaluate_until.date(),
-    )
+    validation = validate(plan)
     progress(f"data: {judge(validation.criteria).reason}")
     return [*checks, *validation.criteria], validation
 

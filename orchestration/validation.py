@@ -18,9 +18,8 @@ from decisions.criterion import Criterion
 from decisions.data_checks import check_columns, check_days, check_drift
 from decisions.days import DayFigures, FeatureFigures, RandomFigures, ValueFigures
 from decisions.drift import REACH_DAYS, Drift, distances, drifts
-from lakehouse.dataset import Dataset
 from lakehouse.versions import Pin, open_dataset, read
-from orchestration.plan import source_of
+from orchestration.plan import Plan, source_of
 from ranker import FeatureSpec
 from ranker.plots import png
 from ranker.spec import Feature
@@ -45,43 +44,54 @@ class Validation:
     sources: tuple[Input, ...]
 
 
-def validate(
-    statistics: Sequence[Pin], *, examples: Pin, spec: FeatureSpec, dataset: Dataset, since: date, until: date
-) -> Validation:
-    """Judge the days of [since, until) of the examples, beside those before them; `statistics` are the pinned tables
-    STATISTICS."""
+def validate(plan: Plan) -> Validation:
+    """Judge the days that production was not judged on yet, beside those before them."""
+    spec, dataset = plan.spec, plan.dataset
+    since, until = validated_days(plan)
     promise = Promise(
         kinds={feature.name: feature.kind for feature in spec.features},
         ids=frozenset({spec.user, spec.item}),
         random_slice=dataset.random_slice,
         positions=dataset.positions,
     )
-    rows = {one.relation: days_of(one, since=since - timedelta(days=REACH_DAYS), until=until) for one in statistics}
-    days = day_figures(rows, spec=spec)
+    rows = statistics_rows(plan)
+    days = day_figures({pinned.relation: table for pinned, table in rows.items()}, spec=spec)
     found = anomalies(days, since=since, until=until, first_day=dataset.first_day, promise=promise)
-    whole = {day: figures for day, figures in days.items() if day not in {one.day for one in found}}
+    broken = {one.day for one in found}
+    whole = {day: figures for day, figures in days.items() if day not in broken}
     new = [day for day in sorted(whole) if since <= day < until]
+    judged = len(broken) + sum(is_judged(day, days) for day in new)
     known = {day: distances(figures, whole) for day, figures in whole.items()}
     drifted = [one for day in new for one in drifts(day, known, leave_out=promise.ids)]
-    judged = sum(is_judged(day, days) for day in new) + len({one.day for one in found})
-    schema = {field.name: _kind(field.type) for field in open_dataset(examples).schema}
+    schema = {field.name: _held(field.type) for field in open_dataset(plan.examples).schema}
     return Validation(
         criteria=(
-            check_columns({feature.name: _stored(feature) for feature in spec.features}, schema),
-            *check_days(found, days=(until - since).days, judged=judged),
+            check_columns({feature.name: _read_as(feature) for feature in spec.features}, schema),
+            *check_days(
+                found, days=(until - since).days, judged=len(broken) + sum(is_judged(day, days) for day in new)
+            ),
             check_drift(drifted),
         ),
         drifts=tuple(drifted),
-        sources=tuple(source_of(one, rows[one.relation]) for one in statistics),
+        sources=tuple(source_of(pinned, table) for pinned, table in rows.items()),
     )
 
 
-def days_of(pinned: Pin, *, since: date, until: date) -> pa.Table:
-    where = (pc.field("day") >= pa.scalar(since)) & (pc.field("day") < pa.scalar(until))
-    table = read(pinned, where=where)
-    return table.sort_by(
-        [(name, "ascending") for name in ("day", "feature", "value", "traffic") if name in table.schema.names]
-    )
+def validated_days(plan: Plan) -> tuple[date, date]:
+    """The first day that is judged, and the one after the last."""
+    return plan.validated_since or plan.dataset.first_day, plan.windows.evaluate_until.date()
+
+
+def statistics_rows(plan: Plan) -> dict[Pin, pa.Table]:
+    """What the pinned statistics hold of the days that are judged, and of those that they are compared with."""
+    since, until = validated_days(plan)
+    where = (pc.field("day") >= pa.scalar(since - timedelta(days=REACH_DAYS))) & (pc.field("day") < pa.scalar(until))
+    return {pinned: _sorted(read(pinned, where=where)) for pinned in plan.statistics}
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    grain = [name for name in ("day", "feature", "value", "traffic") if name in table.column_names]
+    return table.sort_by([(name, "ascending") for name in grain])
 
 
 def drift_diagram(drifts: Sequence[Drift]) -> bytes:
@@ -188,11 +198,11 @@ def _day(
     )
 
 
-def _stored(feature: Feature) -> str:
+def _read_as(feature: Feature) -> str:
     return {"numeric": "numbers", "sequence": "lists"}.get(feature.kind, "words")
 
 
-def _kind(type: pa.DataType) -> str:
+def _held(type: pa.DataType) -> str:
     """What a column holds: whole numbers serve as words too."""
     if pa.types.is_list(type) or pa.types.is_large_list(type):
         return "lists"

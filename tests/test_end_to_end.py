@@ -118,7 +118,7 @@ def test_each_release_names_its_inputs_exactly_and_they_can_be_read(
     for row in rows:
         for source in registry.load(row["release"]).lineage.inputs:
             named = Pin(relation=source.relation, path=source.path, table_id=source.table_id, version=source.version)
-            assert read(named, columns=["event_id"]).num_rows >= source.rows > 0
+            assert read(named).num_rows >= source.rows > 0
 
 
 def test_the_first_release_trains_to_the_same_weights_after_more_data_has_landed(
