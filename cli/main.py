@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Releases": {
         "demo": Entry("cli.retrain", "Everything once: land a log, retrain over its calendar, show what came out."),
         "retrain": Entry("cli.retrain", "Retrain one week, or make a release again with --like ID."),
+        "release": Entry("cli.card", "Show all that is known of a release: verdict, figures, lineage, history."),
         "compare": Entry("cli.compare", "Say where two releases differ, and what went into them that differs."),
         "compare-recipes": Entry("cli.compare", "Train on two recipes over the same days, and judge both."),
         "gate": Entry("cli.gate", "Show why a release was passed or refused, or overrule a refusal."),

@@ -56,6 +56,7 @@ def production(as_json: bool) -> None:
     for source in found["inputs"]:
         inputs.add_row(source["relation"], f"{source['table_id']}@{source['version']}", f"{source['rows']:,}")
     console.print(inputs)
+    console.print(f"All of it: stillhouse release {found['production']}", markup=False, highlight=False)
 
 
 @click.command()

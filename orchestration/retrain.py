@@ -23,6 +23,7 @@ from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
 from orchestration.calendar import midnight
+from orchestration.card import CARD, card, teachers_of
 from orchestration.judging import action_figures, summary, training_figures
 from orchestration.plan import (
     Plan,
@@ -239,10 +240,11 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
     report = evaluate(probabilities, rows.examples, before=production, seed=plan.seed)
     report["summary"] = summary(report, action=plan.dataset.actions[0])
     report["robustness"] = without
+    if production is not None:
+        report["production"] = beside(production, rows, plan)
     if pair.candidate.control is not None and pair.control_calibrator is not None:
         untaught = calibrated(pair.candidate.control, pair.control_calibrator, rows, plan)
-        control = evaluate(untaught, rows.examples, before=production, seed=plan.seed)
-        report["control"] = {"summary": summary(control, action=plan.dataset.actions[0]), "actions": control["actions"]}
+        report["control"] = beside(untaught, rows, plan, before=production)
     pictures = {"loss_curve.png": loss_curve(pair.candidate.curve, title="Training loss")} | {
         f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
         for action, figures_of in report["actions"].items()
@@ -259,17 +261,17 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
             seed=plan.seed,
         )
         pictures["segments.png"] = segment_diagram(changes, title=f"{action}: beside {plan.teacher}")
-    saved = registry.save(
-        {
-            **pair.candidate.student,
-            **pictures,
-            "calibrator.json": as_json(pair.calibrator.to_json()),
-            "metrics.json": as_json(report),
-            "gate.json": as_json(decision.to_json()),
-            "training.json": as_json(settings_of(plan)),
-        },
-        lineage=lineage_of(pair, evaluated_on=rows.sources[0]),
-    )
+    files = {
+        **pair.candidate.student,
+        **pictures,
+        "calibrator.json": as_json(pair.calibrator.to_json()),
+        "metrics.json": as_json(report),
+        "gate.json": as_json(decision.to_json()),
+        "training.json": as_json(settings_of(plan)),
+    }
+    lineage = lineage_of(pair, evaluated_on=rows.sources[0])
+    page = card(files, lineage=lineage, teachers=teachers_of(plan.teacher, registry.journal()))
+    saved = registry.save({**files, CARD: page}, lineage=lineage)
     return Evaluation(
         release=saved.id,
         partition=plan.partition,
@@ -280,6 +282,14 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         teacher=plan.teacher,
         inputs=saved.lineage.inputs,
     )
+
+
+def beside(
+    probabilities: dict[str, Any], rows: Rows, plan: Plan, *, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The figures of what stands beside the candidate, on the same rows."""
+    report = evaluate(probabilities, rows.examples, before=before, seed=plan.seed)
+    return {"summary": summary(report, action=plan.dataset.actions[0]), "actions": report["actions"]}
 
 
 def promote(judged: Evaluation, *, registry: Registry) -> str:

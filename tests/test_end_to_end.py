@@ -5,6 +5,7 @@ gives: every row once, valid releases, the same weights. dbt and the lake are ki
 tests/models/test_incremental.py, the lake during an ingest in test_ingest.py.
 """
 
+import html
 import json
 import os
 import subprocess
@@ -161,6 +162,23 @@ def test_every_criterion_of_a_release_can_be_read(finished: Stillhouse, rows: li
         assert words in shown
     refused = finished.run("gate", "override", rows[1]["release"], "--as", "me", "--because", "a test")
     assert (refused.returncode, "in production already" in refused.stderr) == (1, True)
+
+
+def test_each_release_holds_its_card_and_one_command_shows_it_with_what_happened_since(
+    finished: Stillhouse, rows: list[dict[str, Any]]
+) -> None:
+    first, second = (Registry(finished.home.releases).load(row["release"]) for row in rows)
+    for release in (first, second):
+        page = html.unescape(release.files["card.html"].decode())
+        for criterion in release.json("gate.json")["criteria"]:
+            assert criterion["reason"] in page
+        for source in release.lineage.inputs:
+            assert source.content_hash in page
+    assert first.id in second.files["card.html"].decode()
+    shown = finished.run("release", first.id)
+    assert shown.returncode == 0, shown.stderr
+    for words in (f"{first.id}: pass, now rollback", f"by {second.id}", "taught", first.lineage.inputs[0].content_hash):
+        assert words in shown.stdout
 
 
 def test_production_is_the_second_release_until_it_is_reverted(
