@@ -1,14 +1,20 @@
 """What the Dagster UI shows of each step: numbers, table versions, the teacher, and pictures."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
 
+from lakehouse.home import home
+from orchestration.card import CARD
+from orchestration.page import figure, in_order, number
 from orchestration.plan import Plan
 from orchestration.retrain import Candidate, Evaluation, Pair
 from registry import Input, Pointer
+
+# Of a figure in the UI; more are noise.
+DIGITS = 6
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
@@ -42,16 +48,25 @@ def of_pair(pair: Pair) -> dict[str, Any]:
 
 
 def of_evaluation(judged: Evaluation) -> dict[str, Any]:
-    control = judged.metrics.get("control", {}).get("summary", {})
+    """What decides comes first, then the figures beside what they are compared with, then the pictures."""
+    beside = {"of_production": "production", "without_teacher": "control"}
+    compared = {
+        f"{name}_{suffix}": value
+        for suffix, side in beside.items()
+        for name, value in judged.metrics.get(side, {}).get("summary", {}).items()
+    }
     return {
         "release": judged.release,
+        "verdict": judged.decision.verdict,
+        "reason": judged.decision.reason,
+        "card": dg.MetadataValue.path(home().releases / judged.release / CARD),
         "teacher": judged.teacher or "none: this is the first release",
-        "inputs": inputs_table(judged.inputs),
+        "gate": criteria_table(judged),
         "rows": judged.metrics["rows"],
-        **{name: value for name, value in judged.metrics["summary"].items() if value is not None},
-        **{f"{name}_without_teacher": value for name, value in control.items() if value is not None},
-        "gate": dg.MetadataValue.md(criteria_table(judged)),
-        "without_a_feature": dg.MetadataValue.md(robustness_table(judged)),
+        **{name: round(value, DIGITS) for name, value in judged.metrics["summary"].items() if value is not None},
+        **{name: round(value, DIGITS) for name, value in compared.items() if value is not None},
+        "inputs": inputs_table(judged.inputs),
+        "without_a_feature": robustness_table(judged),
         **{name.removesuffix(".png"): picture(content) for name, content in judged.pictures.items()},
     }
 
@@ -67,34 +82,57 @@ def gate_check(judged: Evaluation) -> dg.AssetCheckResult:
         passed=judged.decision.verdict == "pass",
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"{judged.decision.verdict}: {judged.decision.reason}",
-        metadata={"verdict": judged.decision.verdict, "criteria": dg.MetadataValue.md(criteria_table(judged))},
+        metadata={"verdict": judged.decision.verdict, "criteria": criteria_table(judged)},
     )
 
 
-def inputs_table(inputs: Sequence[Input]) -> dg.MarkdownMetadataValue:
-    """Every table version that was read, as a row of a Markdown table."""
-    lines = ["| relation | table id | version | rows |", "|---|---|---|---|"]
-    lines += [f"| {one.relation} | {one.table_id} | {one.version} | {one.rows:,} |" for one in inputs]
-    return dg.MetadataValue.md("\n".join(lines))
+def inputs_table(inputs: Sequence[Input]) -> dg.TableMetadataValue:
+    """Every table version that was read."""
+    return table(
+        {
+            "relation": one.relation,
+            "rows": one.rows,
+            "version": one.version,
+            "table id": one.table_id,
+            "sha256 of the rows": one.content_hash,
+        }
+        for one in inputs
+    )
 
 
-def criteria_table(judged: Evaluation) -> str:
-    """Every criterion as a row of a Markdown table."""
-    lines = ["| criterion | status | figure | limit | reason |", "|---|---|---|---|---|"]
-    for criterion in judged.decision.criteria:
-        numbers = ["" if number is None else f"{number:.4g}" for number in (criterion.figure, criterion.limit)]
-        lines.append(f"| {criterion.name} | {criterion.status} | {' | '.join(numbers)} | {criterion.reason} |")
-    return "\n".join(lines)
+def criteria_table(judged: Evaluation) -> dg.TableMetadataValue:
+    """Every criterion, those that speak against the release first."""
+    return table(
+        {
+            "verdict": one["status"],
+            "criterion": one["name"],
+            "reason": one["reason"],
+            **{name: number(one[name]) for name in ("figure", "lower", "upper", "limit")},
+        }
+        for one in in_order([criterion.to_json() for criterion in judged.decision.criteria])
+    )
 
 
-def robustness_table(judged: Evaluation) -> str:
-    """What each feature's lack would cost, as a row of a Markdown table."""
-    lines = ["| without | action | AUC lost | log loss gained | PCOC |", "|---|---|---|---|---|"]
-    for loss in judged.metrics["robustness"]:
-        numbers = [loss[name] for name in ("auc_lost", "log_loss_gained", "pcoc")]
-        figures = ["" if number is None else f"{number:.4f}" for number in numbers]
-        lines.append(f"| {loss['group']} | {loss['action']} | {' | '.join(figures)} |")
-    return "\n".join(lines)
+def robustness_table(judged: Evaluation) -> dg.TableMetadataValue:
+    """What each feature's lack would cost, the costliest first."""
+    return table(
+        {
+            "without": loss["group"],
+            "action": loss["action"],
+            **{name.replace("_", " "): figure(loss[name]) for name in ("auc_lost", "log_loss_gained", "pcoc")},
+        }
+        for loss in judged.metrics["robustness"]
+    )
+
+
+def table(rows: Iterable[dict[str, str | int]]) -> dg.TableMetadataValue:
+    """Rows that the UI shows under their names as they are: a reason may hold what Markdown would take for a column."""
+    records = [dg.TableRecord(row) for row in rows]
+    columns = [
+        dg.TableColumn(name, "int" if isinstance(value, int) else "string")
+        for name, value in (records[0].data.items() if records else ())
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:

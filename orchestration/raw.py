@@ -20,7 +20,9 @@ DESCRIPTIONS = {stream.table.removeprefix("raw."): stream.grain for stream in ST
 @dg.multi_asset(
     name="landed",
     specs=[
-        dg.AssetSpec(["raw", table], group_name="raw", kinds={"deltalake"}, description=description)
+        dg.AssetSpec(
+            ["raw", table], group_name="raw", kinds={"deltalake"}, owners=["team:data"], description=description
+        )
         for table, description in DESCRIPTIONS.items()
     ],
     pool="lake",

@@ -80,7 +80,7 @@ def evaluation(calibrated_pair: Pair) -> Iterator[dg.Output[Evaluation] | dg.Ass
     yield metadata.gate_check(judged)
 
 
-@dg.asset(pool="lake", **RANKER)
+@dg.asset(kinds={"torch"}, pool="lake", **RANKER)
 def release(context: dg.AssetExecutionContext, evaluation: Evaluation) -> dg.MaterializeResult[None]:
     """The pair in production. A backfilled week, older than production, is kept and never promoted."""
     registry = Registry(home().releases)

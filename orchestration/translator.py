@@ -19,6 +19,11 @@ class RelationTranslator(DagsterDbtTranslator):
         name = dbt_resource_props.get("alias") or dbt_resource_props.get("identifier") or dbt_resource_props["name"]
         return dg.AssetKey([dbt_resource_props["schema"], name])
 
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        """What the UI shows as kinds: a model that is no view is a Delta table."""
+        is_view = dbt_resource_props.get("config", {}).get("materialized") == "view"
+        return {**super().get_tags(dbt_resource_props), **({} if is_view else {"dagster/kind/deltalake": ""})}
+
     def get_code_version(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """A model's SQL together with the project's vars: a changed recipe is a changed model."""
         sql = dbt_resource_props.get("raw_code", "")
