@@ -160,13 +160,14 @@ def lacks_of(metrics: Mapping[str, Any], actions: Sequence[str]) -> list[Lack]:
     ]
 
 
-def strata_of(name: str, content: Mapping[str, Any] | None) -> list[tuple[str, str, float]]:
-    """A recipe's strata in order: name, which rows without an action fall into it, and the share of them kept."""
+def strata_of(name: str, content: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
+    """A recipe's strata in order: name, which rows without an action fall into it, and how many of them are kept."""
     if content is None:
         return []
     recipe = Recipe.from_json(name, content)
-    rules = [(rule.name, condition_of(rule.to_json()), rule.keep) for rule in recipe.rules]
-    return [*rules, ("otherwise", "all other policy traffic", recipe.otherwise)]
+    rules = [(rule.name, condition_of(rule.to_json()), f"{rule.keep:.1%}") for rule in recipe.rules]
+    random = ("random_traffic", "random traffic", f"as many as make it {recipe.random_share:.1%} of all")
+    return [*rules, ("otherwise", "all other policy traffic", f"{recipe.otherwise:.1%}"), random]
 
 
 def settings_of(training: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, str]:

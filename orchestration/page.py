@@ -61,10 +61,10 @@ def _picture(name: str, content: bytes) -> Picture:
 def figure(value: float | None) -> str:
     """A metric in a cell; what does not apply (the first release has no churn) is a dash.
 
-    >>> figure(0.73592), figure(None)
-    ('0.7359', '–')
+    >>> figure(0.73592), figure(-0.00001), figure(None)
+    ('0.7359', '0.0000', '–')
     """
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None else f"{value:z.4f}"
 
 
 def number(value: float | None) -> str:
