@@ -1,7 +1,7 @@
 """What the Dagster UI shows of each step: numbers, table versions, the teacher, and pictures."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -48,7 +48,10 @@ def of_pair(pair: Pair) -> dict[str, Any]:
 
 
 def of_evaluation(judged: Evaluation) -> dict[str, Any]:
-    """What decides comes first, then the figures beside what they are compared with, then the pictures."""
+    """What decides comes first, then the figures beside what they are compared with, then the pictures.
+
+    Every criterion stands in the check, whose page has room for them.
+    """
     beside = {"of_production": "production", "without_teacher": "control"}
     compared = {
         f"{name}_{suffix}": value
@@ -61,13 +64,12 @@ def of_evaluation(judged: Evaluation) -> dict[str, Any]:
         "reason": judged.decision.reason,
         "card": dg.MetadataValue.path(home().releases / judged.release / CARD),
         "teacher": judged.teacher or "none: this is the first release",
-        "gate": criteria_table(judged),
         "rows": judged.metrics["rows"],
         **{name: round(value, DIGITS) for name, value in judged.metrics["summary"].items() if value is not None},
         **{name: round(value, DIGITS) for name, value in compared.items() if value is not None},
-        "inputs": inputs_table(judged.inputs),
-        "without_a_feature": robustness_table(judged),
         **{name.removesuffix(".png"): picture(content) for name, content in judged.pictures.items()},
+        "without_a_feature": robustness_table(judged),
+        "inputs": inputs_table(judged.inputs),
     }
 
 
@@ -86,9 +88,9 @@ def gate_check(judged: Evaluation) -> dg.AssetCheckResult:
     )
 
 
-def inputs_table(inputs: Sequence[Input]) -> dg.TableMetadataValue:
+def inputs_table(inputs: Sequence[Input]) -> dg.MarkdownMetadataValue:
     """Every table version that was read."""
-    return table(
+    return markdown(
         {
             "relation": one.relation,
             "rows": one.rows,
@@ -102,20 +104,23 @@ def inputs_table(inputs: Sequence[Input]) -> dg.TableMetadataValue:
 
 def criteria_table(judged: Evaluation) -> dg.TableMetadataValue:
     """Every criterion, those that speak against the release first."""
-    return table(
-        {
-            "verdict": one["status"],
-            "criterion": one["name"],
-            "reason": one["reason"],
-            **{name: number(one[name]) for name in ("figure", "lower", "upper", "limit")},
-        }
+    records = [
+        dg.TableRecord(
+            {
+                "verdict": one["status"],
+                "criterion": one["name"],
+                "reason": one["reason"],
+                **{name: number(one[name]) for name in ("figure", "lower", "upper", "limit")},
+            }
+        )
         for one in in_order([criterion.to_json() for criterion in judged.decision.criteria])
-    )
+    ]
+    return dg.MetadataValue.table(records)
 
 
-def robustness_table(judged: Evaluation) -> dg.TableMetadataValue:
+def robustness_table(judged: Evaluation) -> dg.MarkdownMetadataValue:
     """What each feature's lack would cost, the costliest first."""
-    return table(
+    return markdown(
         {
             "without": loss["group"],
             "action": loss["action"],
@@ -125,14 +130,13 @@ def robustness_table(judged: Evaluation) -> dg.TableMetadataValue:
     )
 
 
-def table(rows: Iterable[dict[str, str | int]]) -> dg.TableMetadataValue:
-    """Rows that the UI shows under their names as they are: a reason may hold what Markdown would take for a column."""
-    records = [dg.TableRecord(row) for row in rows]
-    columns = [
-        dg.TableColumn(name, "int" if isinstance(value, int) else "string")
-        for name, value in (records[0].data.items() if records else ())
-    ]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+def markdown(rows: Iterable[Mapping[str, object]]) -> dg.MarkdownMetadataValue:
+    """Rows as a Markdown table, which the page of an asset folds away; a `|` in a cell begins no column."""
+    rows = list(rows)
+    titles = list(rows[0]) if rows else []
+    lines = [titles, ["---"] * len(titles), *([str(row[title]) for title in titles] for row in rows)]
+    escaped = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
+    return dg.MetadataValue.md("\n".join(f"| {line} |" for line in escaped))
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:

@@ -70,7 +70,15 @@ def calibrated_pair(candidate: Candidate) -> dg.MaterializeResult[Pair]:
     return dg.MaterializeResult(value=pair, metadata=metadata.of_pair(pair))
 
 
-@dg.asset(kinds={"torch"}, check_specs=[dg.AssetCheckSpec("gate", asset="evaluation", blocking=True)], **RANKER)
+GATE = dg.AssetCheckSpec(
+    "gate",
+    asset="evaluation",
+    blocking=True,
+    description="May the pair go to production? Pass, block or needs-a-person; only a pass lets the release step run.",
+)
+
+
+@dg.asset(kinds={"torch"}, check_specs=[GATE], **RANKER)
 def evaluation(calibrated_pair: Pair) -> Iterator[dg.Output[Evaluation] | dg.AssetCheckResult]:
     """The pair judged on the days after calibration, beside production; saved whatever the gate says of it."""
     registry = Registry(home().releases)
