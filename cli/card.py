@@ -15,13 +15,13 @@ from rich.table import Table
 from cli.gate import COLOURS
 from cli.releases import NOTHING_YET, fail
 from lakehouse.home import home
-from orchestration.card import CARD, actions_of, card, figures_of, settings_of, sides_of, teachers_of
+from orchestration.card import CARD, actions_of, card, figures_of, json_of, settings_of, sides_of, teachers_of
 from orchestration.page import STATUSES, figure, in_order
 from registry import Artifact, Entry, Registry, ReleaseError
 from registry.standing import standings
 
 # The rest is on the page.
-FIGURES_SHOWN = ("AUC", "log loss (nats)", "PCOC", "churn against production")
+FIGURES_SHOWN = ("AUC", "log loss", "PCOC", "churn")
 
 
 @click.command()
@@ -90,10 +90,10 @@ def _as_json(
     return {
         "release": found.id,
         "standing": standing,
-        "gate": _json(found, "gate.json") or None,
-        "metrics": _json(found, "metrics.json"),
+        "gate": json_of(found.files, "gate.json") or None,
+        "metrics": json_of(found.files, "metrics.json"),
         "lineage": asdict(found.lineage),
-        "training": _json(found, "training.json"),
+        "training": json_of(found.files, "training.json"),
         "teachers": list(teachers),
         "events": [{"at": at, "event": what, "reason": why} for at, what, why in events],
         "files": {name: asdict(record) for name, record in found.manifest.items()},
@@ -109,7 +109,11 @@ def _show(
     folder: Path,
 ) -> None:
     console = Console(highlight=False)
-    lineage, decision, settings = found.lineage, _json(found, "gate.json"), _json(found, "training.json")
+    lineage, decision, settings = (
+        found.lineage,
+        json_of(found.files, "gate.json"),
+        json_of(found.files, "training.json"),
+    )
     verdict = decision.get("verdict", "never judged")
     console.print(f"[bold]{found.id}: [{COLOURS.get(verdict, 'default')}]{verdict}[/][/bold], now {standing}")
 
@@ -120,17 +124,19 @@ def _show(
         if one["status"] in ("block", "needs-a-person"):
             against.add_row(f"[{COLOURS[one['status']]}]{one['status']}", escape(one["name"]), escape(one["reason"]))
     console.print(", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]))
-    console.print(against)
+    if against.row_count:
+        console.print(against)
 
-    sides = sides_of(_json(found, "metrics.json"))
+    sides = sides_of(json_of(found.files, "metrics.json"))
     figures = Table("", *sides, "95 %", box=None, padding=(0, 2, 0, 0))
-    for action in actions_of(_json(found, "metrics.json"), settings):
+    for action in actions_of(json_of(found.files, "metrics.json"), settings):
         for metric in figures_of(sides, action):
             if metric.name in FIGURES_SHOWN:
                 values = [figure(metric.values[side]) for side in sides]
                 interval = " to ".join(map(figure, metric.interval)) if metric.interval else ""
                 figures.add_row(escape(f"{action}: {metric.name}"), *values, interval)
     if figures.row_count:
+        console.print()
         console.print(figures)
 
     console.print("\n[bold]Made from")
@@ -139,6 +145,7 @@ def _show(
         console.print(f"  [bright_black]version[/] {source.table_id}@{source.version}", soft_wrap=True)
         console.print(f"  [bright_black]content[/] {source.content_hash}", soft_wrap=True)
 
+    console.print()
     facts = Table.grid(padding=(0, 2))
     facts.add_row("teachers", " ← ".join(teachers) or "none")
     for use, (first, end) in sorted(lineage.windows.items(), key=lambda window: window[1]):
@@ -164,9 +171,3 @@ def _show(
         console.print(f"The card: {folder / CARD}", markup=False, soft_wrap=True)
     else:
         console.print(f"As a page: stillhouse release {found.id} --html card.html", markup=False)
-
-
-def _json(found: Artifact, name: str) -> dict[str, Any]:
-    """A JSON file's content; empty where the release holds none."""
-    content: dict[str, Any] = found.json(name) if name in found.files else {}
-    return content

@@ -18,14 +18,14 @@ CARD = "card.html"
 # In a report of `ranker.evaluate`: the figure, and what it is called.
 FIGURES = {
     "auc": "AUC",
-    "log_loss": "log loss (nats)",
+    "log_loss": "log loss",
     "normalised_entropy": "normalised entropy",
     "gauc": "GAUC",
     "pcoc": "PCOC",
     "ece": "ECE",
     "ndcg_at_10": "NDCG at 10",
     "hit_at_3": "hit rate at 3",
-    "churn": "churn against production",
+    "churn": "churn",
     "top_3_change": "top 3 changed",
 }
 # What stands beside the candidate, and its key in the metrics.
@@ -66,7 +66,7 @@ def card(files: Mapping[str, bytes], *, lineage: Lineage, teachers: Sequence[str
 
     files: all of the release, with or without a card. teachers: the chain that it learnt from, as `teachers_of` gives.
     """
-    metrics, decision, settings = (_json(files, name) for name in ("metrics.json", "gate.json", "training.json"))
+    metrics, decision, settings = (json_of(files, name) for name in ("metrics.json", "gate.json", "training.json"))
     actions, sides = actions_of(metrics, settings), sides_of(metrics)
     return render(
         "card.html",
@@ -84,7 +84,7 @@ def card(files: Mapping[str, bytes], *, lineage: Lineage, teachers: Sequence[str
         lacks=lacks_of(metrics, actions),
         teachers=teachers,
         strata=strata_of(lineage.recipe, settings.get("recipe")),
-        settings=settings_of(settings, _json(files, "config.json")),
+        settings=settings_of(settings, json_of(files, "config.json")),
         files=[
             (name, len(content), hashlib.sha256(content).hexdigest())
             for name, content in sorted(files.items())
@@ -164,8 +164,8 @@ def strata_of(name: str, content: Mapping[str, Any] | None) -> list[tuple[str, s
     """A recipe's strata in order: name, which rows without an action fall into it, and how many of them are kept."""
     if content is None:
         return []
-    recipe = Recipe.from_json(name, content)
-    rules = [(rule.name, condition_of(rule.to_json()), f"{rule.keep:.1%}") for rule in recipe.rules]
+    recipe = Recipe.fromjson_of(name, content)
+    rules = [(rule.name, condition_of(rule.tojson_of()), f"{rule.keep:.1%}") for rule in recipe.rules]
     random = ("random_traffic", "random traffic", f"as many as make it {recipe.random_share:.1%} of all")
     return [*rules, ("otherwise", "all other policy traffic", f"{recipe.otherwise:.1%}"), random]
 
@@ -210,7 +210,7 @@ def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, "none" if content is None else str(content)
 
 
-def _json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+def json_of(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     """A JSON file's content; empty where the release holds none."""
     content: dict[str, Any] = json.loads(files.get(name, b"{}"))
     return content

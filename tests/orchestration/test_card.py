@@ -118,7 +118,7 @@ def test_the_student_stands_beside_production_and_its_control(two: tuple[Artifac
     assert len({*values}) == 3
     shown = Page(student.files[CARD]).text
     assert "figure candidate production no teacher" in shown
-    assert "log loss (nats) " + " ".join(f"{value:.4f}" for value in values) in shown
+    assert "log loss " + " ".join(f"{value:.4f}" for value in values) in shown
     assert f"learnt from the next: {first.id}" in shown
     alone = Page(first.files[CARD]).text
     assert "trained without a teacher" in alone
