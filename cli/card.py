@@ -109,10 +109,9 @@ def _show(
     folder: Path,
 ) -> None:
     console = Console(highlight=False)
-    lineage, decision, settings = (
-        found.lineage,
-        json_of(found.files, "gate.json"),
-        json_of(found.files, "training.json"),
+    lineage = found.lineage
+    decision, metrics, settings = (
+        json_of(found.files, name) for name in ("gate.json", "metrics.json", "training.json")
     )
     verdict = decision.get("verdict", "never judged")
     console.print(f"[bold]{found.id}: [{COLOURS.get(verdict, 'default')}]{verdict}[/][/bold], now {standing}")
@@ -127,9 +126,9 @@ def _show(
     if against.row_count:
         console.print(against)
 
-    sides = sides_of(json_of(found.files, "metrics.json"))
+    sides = sides_of(metrics)
     figures = Table("", *sides, "95 %", box=None, padding=(0, 2, 0, 0))
-    for action in actions_of(json_of(found.files, "metrics.json"), settings):
+    for action in actions_of(metrics, settings):
         for metric in figures_of(sides, action):
             if metric.name in FIGURES_SHOWN:
                 values = [figure(metric.values[side]) for side in sides]

@@ -164,8 +164,8 @@ def strata_of(name: str, content: Mapping[str, Any] | None) -> list[tuple[str, s
     """A recipe's strata in order: name, which rows without an action fall into it, and how many of them are kept."""
     if content is None:
         return []
-    recipe = Recipe.fromjson_of(name, content)
-    rules = [(rule.name, condition_of(rule.tojson_of()), f"{rule.keep:.1%}") for rule in recipe.rules]
+    recipe = Recipe.from_json(name, content)
+    rules = [(rule.name, condition_of(rule.to_json()), f"{rule.keep:.1%}") for rule in recipe.rules]
     random = ("random_traffic", "random traffic", f"as many as make it {recipe.random_share:.1%} of all")
     return [*rules, ("otherwise", "all other policy traffic", f"{recipe.otherwise:.1%}"), random]
 
