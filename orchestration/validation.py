@@ -67,9 +67,7 @@ def validate(plan: Plan) -> Validation:
     return Validation(
         criteria=(
             check_columns({feature.name: _read_as(feature) for feature in spec.features}, schema),
-            *check_days(
-                found, days=(until - since).days, judged=len(broken) + sum(is_judged(day, days) for day in new)
-            ),
+            *check_days(found, days=(until - since).days, judged=judged),
             check_drift(drifted),
         ),
         drifts=tuple(drifted),
