@@ -22,8 +22,9 @@ class Figure:
     holds: bool
 
     @property
-    def ratio(self) -> float:
-        return self.ours / self.baseline
+    def ratio(self) -> float | None:
+        """None beside a baseline of 0."""
+        return self.ours / self.baseline if self.baseline else None
 
 
 def report(name: str, figures: list[Figure]) -> None:
@@ -31,7 +32,14 @@ def report(name: str, figures: list[Figure]) -> None:
     table = Table("figure", "ours", "baseline", "ratio", "goal", "holds", title=name)
     for one in figures:
         holds = "yes" if one.holds else "[bold red]no[/]"
-        table.add_row(one.figure, f"{one.ours:.5g}", f"{one.baseline:.5g}", f"{one.ratio:.4g}", one.goal, holds)
+        table.add_row(
+            one.figure,
+            f"{one.ours:.5g}",
+            f"{one.baseline:.5g}",
+            "" if one.ratio is None else f"{one.ratio:.4g}",
+            one.goal,
+            holds,
+        )
     Console().print(table)
     rows = [{**asdict(one), "ratio": one.ratio} for one in figures]
     path = FOLDER / f"{name}.json"

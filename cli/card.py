@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rich.table import Table
 from cli.gate import COLOURS
 from cli.releases import NOTHING_YET, fail
 from lakehouse.home import home
-from orchestration.card import CARD, actions_of, card, figures_of, json_of, settings_of, sides_of, teachers_of
+from orchestration.card import CARD, actions_of, card, figures_of, json_of, settings_of, sides_of
 from orchestration.page import STATUSES, figure, in_order
 from registry import Artifact, Entry, Registry, ReleaseError
 from registry.standing import standings
@@ -51,16 +51,15 @@ def release(release: str | None, as_json: bool, html: Path | None) -> None:
         standing = standings(registry.pointer(), entries).get(found.id, "candidate")
     except ReleaseError as error:
         fail(error)
-    teachers = teachers_of(found.lineage.teacher, entries)
     events = events_of(found.id, entries)
     if html is not None:
         # The card that was saved with it is what was read then; a release of before cards gets one now.
-        html.write_bytes(found.files.get(CARD) or card(found.files, lineage=found.lineage, teachers=teachers))
+        html.write_bytes(found.files.get(CARD) or card(found.files, lineage=found.lineage))
         click.echo(f"{html} holds the card of {found.id}.")
     elif as_json:
-        click.echo(json.dumps(_as_json(found, standing=standing, teachers=teachers, events=events), indent=2))
+        click.echo(json.dumps(_as_json(found, standing=standing, events=events), indent=2))
     else:
-        _show(found, standing=standing, teachers=teachers, events=events, folder=registry.root / found.id)
+        _show(found, standing=standing, events=events, folder=registry.root / found.id)
 
 
 def events_of(release: str, entries: Iterable[Entry]) -> list[tuple[str, str, str]]:
@@ -84,9 +83,7 @@ def events_of(release: str, entries: Iterable[Entry]) -> list[tuple[str, str, st
     return events
 
 
-def _as_json(
-    found: Artifact, *, standing: str, teachers: Sequence[str], events: Iterable[tuple[str, str, str]]
-) -> dict[str, Any]:
+def _as_json(found: Artifact, *, standing: str, events: Iterable[tuple[str, str, str]]) -> dict[str, Any]:
     return {
         "release": found.id,
         "standing": standing,
@@ -94,7 +91,7 @@ def _as_json(
         "metrics": json_of(found.files, "metrics.json"),
         "lineage": asdict(found.lineage),
         "training": json_of(found.files, "training.json"),
-        "teachers": list(teachers),
+        "teachers": list(found.lineage.teachers),
         "events": [{"at": at, "event": what, "reason": why} for at, what, why in events],
         "files": {name: asdict(record) for name, record in found.manifest.items()},
     }
@@ -104,7 +101,6 @@ def _show(
     found: Artifact,
     *,
     standing: str,
-    teachers: Sequence[str],
     events: Iterable[tuple[str, str, str]],
     folder: Path,
 ) -> None:
@@ -146,7 +142,7 @@ def _show(
 
     console.print()
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("teachers", " ← ".join(teachers) or "none")
+    facts.add_row("teachers", " ← ".join(found.lineage.teachers) or "none")
     for use, (first, end) in sorted(lineage.windows.items(), key=lambda window: window[1]):
         facts.add_row(use, f"{first} until before {end}")
     for name, value in (

@@ -1,6 +1,7 @@
-"""`stillhouse gate`: why a release was passed or refused, and a person's word against a refusal."""
+"""`stillhouse gate`: why a release was passed or refused, the same asked again, and a person's word against it."""
 
 import json
+import sys
 
 import click
 from rich.console import Console
@@ -23,7 +24,7 @@ COLOURS = {
 
 @click.group()
 def gate() -> None:
-    """Show why a release was passed or refused, or overrule a refusal."""
+    """Show why a release was passed or refused, judge it again, or overrule a refusal."""
 
 
 @gate.command()
@@ -46,7 +47,8 @@ def show(release: str | None, as_json: bool) -> None:
         fail(error)
     if as_json:
         said = {**override.details, "at": override.at, "reason": override.reason} if override else None
-        click.echo(json.dumps({"release": found.id, **decision, "override": said}, indent=2))
+        told = {"teachers": found.lineage.teachers, "dropped_teacher": found.lineage.dropped_teacher}
+        click.echo(json.dumps({"release": found.id, **decision, **told, "override": said}, indent=2))
         return
     criteria = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for one in sorted(decision["criteria"], key=lambda one: list(COLOURS).index(one["status"])):
@@ -54,10 +56,48 @@ def show(release: str | None, as_json: bool) -> None:
     console = Console(highlight=False)
     console.print(criteria)
     console.print(f"\n[bold]{found.id}: [{COLOURS[decision['verdict']]}]{decision['verdict']}")
+    if found.lineage.dropped_teacher:
+        told = found.json("metrics.json")["teacher"]["reason"]
+        console.print(f"released without its teacher, {found.lineage.dropped_teacher}: {escape(told)}")
+    elif found.lineage.teacher:
+        console.print(f"taught by {' ← '.join(found.lineage.teachers or (found.lineage.teacher,))}")
     if override is not None:
         console.print(f"overridden by {escape(override.details['by'])} on {override.at}: {escape(override.reason)}")
     elif decision["verdict"] != "pass":
         console.print(f'To overrule it: stillhouse gate override {found.id} --as NAME --because "…"', markup=False)
+
+
+@gate.command()
+@click.argument("release", metavar="ID")
+def again(release: str) -> None:
+    """Judge a release once more from its lineage, and say whether the decision is the same.
+
+    \b
+    stillhouse gate again 1998-01-05-1f0c9a2b
+
+    Scores the table versions that it was judged on with its own files, beside the production of then, and compares
+    every criterion with what was saved. Changes nothing; ends with exit code 1 if anything differs.
+    """
+    from cli.waiting import Waiting
+    from lakehouse.versions import PinError
+    from orchestration.again import judge_again
+
+    try:
+        with Waiting() as waiting:
+            judged = judge_again(release, home=home(), on_progress=waiting.say)
+    except (ReleaseError, PinError) as error:
+        raise click.ClickException(str(error)) from error
+    console = Console(highlight=False)
+    verdict = judged.decision.verdict
+    if judged.same:
+        asked = len(judged.decision.criteria)
+        console.print(f"{release}: the same decision, [{COLOURS[verdict]}]{verdict}[/]; {asked} criteria as they were")
+        return
+    table = Table("criterion", "what", "then", "now", title=f"{release} is judged differently", title_justify="left")
+    for one in judged.changes:
+        table.add_row(escape(one.criterion), one.field, *(_said(value) for value in (one.then, one.now)))
+    console.print(table)
+    sys.exit(1)
 
 
 @gate.command()
@@ -80,3 +120,7 @@ def override(release: str, by: str, because: str) -> None:
     click.echo(f"{moved.production} is in production (pointer version {moved.version}): {moved.reason}.")
     click.echo("To take it back: stillhouse revert")
     show_in_sql(registry)
+
+
+def _said(value: str | float | None) -> str:
+    return "–" if value is None else f"{value:.7g}" if isinstance(value, float) else escape(value)

@@ -6,20 +6,24 @@ from user to user, so its interval must come from a bootstrap over users; on Mov
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log, nan
 from statistics import NormalDist
 
-from decisions.criterion import Criterion, Status, missing
+from decisions.criterion import Criterion, Status, missing, not_applicable
 from decisions.interval import Z_95, Interval
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentFigures:
-    """PCOC of the rows that share a value (`gender=F`); how many of them were acted on, and of how many users."""
+    """PCOC of the rows that share a value (`gender=F`); how many of them were acted on, and of how many users.
+
+    production_pcoc: that of the release in production on the same rows, NaN where there is none.
+    """
 
     pcoc: Interval
     positives: int
     users: int
+    production_pcoc: float = nan
 
 
 def calibration(name: str, pcoc: Interval, *, tolerance: float, harm: float, margin: float) -> Criterion:
@@ -135,6 +139,64 @@ def calibration_by(
         upper=upper,
         limit=1 + tolerance,
         reason=reason,
+    )
+
+
+def calibration_against(
+    name: str,
+    segments: Mapping[str, SegmentFigures],
+    *,
+    min_positives: int,
+    min_users: int,
+    tolerance: float,
+    harm: float,
+) -> Criterion:
+    """The segment whose level a candidate worsened most: how far it moved from production's, as far as that is proven
+    to lead away from what was observed.
+
+    How far it moved is exact, for both predict the same rows; where to is known as well as the segment's PCOC is, at
+    95 % over all segments (see `calibration_by`, also for which are too small). So a level that moved little never
+    stops a release, however many rows prove it wrong: production is as wrong. Block beyond `harm`, needs-a-person
+    beyond `tolerance`, else pass.
+    """
+    if not 0 <= tolerance <= harm:
+        raise ValueError(f"tolerance is {tolerance} and harm {harm}; they must hold 0 <= tolerance <= harm")
+    if not segments:
+        return missing(name, "no segment was evaluated")
+    large = {
+        value: figures
+        for value, figures in segments.items()
+        if figures.positives >= min_positives and figures.users >= min_users
+    }
+    if not large:
+        asked = f"{min_positives} positives of {min_users} users"
+        return not_applicable(name, f"none of {len(segments)} segments has the {asked} that it takes to judge it")
+    undefined = sorted(
+        value for value, one in large.items() if not (_judgeable(one.pcoc) and 0 < one.production_pcoc < inf)
+    )
+    if undefined:
+        return missing(name, f"PCOC of either is not a positive number for {', '.join(undefined)}")
+
+    def worsened(figures: SegmentFigures) -> float:
+        moved = log(figures.pcoc.figure / figures.production_pcoc)
+        lower, upper = _widen(figures.pcoc, looks=len(large))
+        return min(moved, log(lower)) if moved > 0 else min(-moved, -log(upper))
+
+    worst = max(large, key=lambda value: worsened(large[value]))
+    proven, found = max(worsened(large[worst]), 0.0), large[worst]
+    lower, upper = _widen(found.pcoc, looks=len(large))
+    between = (
+        f"worst is {worst}, from {found.production_pcoc:.3f} to {found.pcoc.figure:.3f} (between {lower:.3f} and "
+        f"{upper:.3f} over all segments)"
+    )
+    status: Status = "block" if proven > log(1 + harm) else "needs-a-person" if proven > log(1 + tolerance) else "pass"
+    said = {"block": f" ({harm:.0%} blocks)", "needs-a-person": f" ({tolerance:.0%} tolerated)"}.get(status, "")
+    return Criterion(
+        name=name,
+        status=status,
+        figure=proven,
+        limit=log(1 + tolerance),
+        reason=f"{between}: {_share(proven)} of it proven to be worse than production{said}",
     )
 
 

@@ -7,11 +7,13 @@ for, the intervals are wide and the answer is a person's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan, log
+from math import isnan
 
-from decisions.calibration import SegmentFigures, calibration, calibration_by
+from decisions.calibration import SegmentFigures, calibration, calibration_against, calibration_by
 from decisions.criterion import Criterion, Decision, Status, judge, missing, not_applicable
+from decisions.entropy import binary_entropy
 from decisions.interval import Interval
+from decisions.off_policy import OffPolicyFigures, OffPolicyLimits, check_off_policy
 from decisions.rules import at_least, at_most, compare, evidence
 from decisions.serving import ServingFigures, ServingLimits, check_serving
 
@@ -39,6 +41,10 @@ class GateLimits:
     # A segment's own rate moves more than the whole; twice the tolerance, twice the harm.
     segment_tolerance: float = 0.10
     segment_harm: float = 0.20
+    # What a candidate's level in a segment may move away from the truth. Of two trainings on the same rows a segment's
+    # level differs by some per cent; a weekly retrain moves it towards the newest days.
+    segment_worse_tolerance: float = 0.03
+    segment_worse_harm: float = 0.05
     # Calibration error above what a calibrated model of as many rows would show, as a share of the base rate.
     max_ece_excess: float = 0.15
     block_ece_excess: float = 0.30
@@ -52,6 +58,7 @@ class GateLimits:
     block_churn: float = 2 / 3
     # Below 1,000 rows of random traffic a value estimate at a few per cent of clicks rests on a handful of them.
     enough_random_rows: int = 1000
+    off_policy: OffPolicyLimits = field(default_factory=OffPolicyLimits)
     serving: ServingLimits = field(default_factory=ServingLimits)
 
 
@@ -91,6 +98,7 @@ def gate(
     positions: bool,
     production: str | None,
     random_slice_rows: int | None = None,
+    off_policy: OffPolicyFigures | None = None,
     serving: ServingFigures | None = None,
     data: Iterable[Criterion] = (),
     limits: GateLimits | None = None,
@@ -99,9 +107,9 @@ def gate(
 
     `figures` by action; `actions` are the primary ones, each of which must have been evaluated. `random_slice` and
     `positions` are what the data set's contract declares; `production` is the release to compare with, None before
-    the first. `random_slice_rows` counts the evaluation rows from random traffic. `serving` is what it would take to
-    serve the candidate, which must have been measured. `data` are the criteria on the
-    training set (`decisions.data_checks`): they join the verdict.
+    the first. `random_slice_rows` counts the evaluation rows from random traffic, and `off_policy` is what the requests
+    of that traffic say of the first action. `serving` is what it would take to serve the candidate, which must have
+    been measured. `data` are the criteria on the training set (`decisions.data_checks`): they join the verdict.
 
     Raises ValueError if no action is named: there would be nothing to judge.
     """
@@ -116,6 +124,8 @@ def gate(
         else:
             criteria.append(missing(action, "the contract names this action and the evaluation does not hold it"))
     criteria.append(_random_slice(random_slice_rows, declared=random_slice, limits=limits))
+    absent = [name for name, is_there in (("random traffic", random_slice), ("positions", positions)) if not is_there]
+    criteria += check_off_policy(actions[0], off_policy, absent=absent, production=production, limits=limits.off_policy)
     criteria += check_serving(serving, limits=limits.serving)
     return judge(criteria)
 
@@ -216,9 +226,10 @@ def _against_production(
     action: str, found: ActionFigures, *, production: str | None, limits: GateLimits
 ) -> list[Criterion]:
     """What a candidate must show beside the release it would replace, on the same rows."""
-    auc, log_loss, churn = (f"{action}: {what}" for what in ("AUC gain", "log loss gain", "churn"))
+    questions = ("AUC gain", "log loss gain", "churn", "PCOC by segment against production")
+    auc, log_loss, churn, segments = names = [f"{action}: {what}" for what in questions]
     if production is None:
-        return [not_applicable(name, "there is no production release yet") for name in (auc, log_loss, churn)]
+        return [not_applicable(name, "there is no production release yet") for name in names]
     criteria = []
     if found.auc_gain is None:
         criteria.append(missing(auc, f"not compared with {production}"))
@@ -229,7 +240,7 @@ def _against_production(
     elif found.positives in (0, found.rows):
         criteria.append(missing(log_loss, "rows of one label have no entropy to measure it by"))
     else:
-        entropy = _entropy(found.positives / found.rows)
+        entropy = binary_entropy(found.positives / found.rows)
         criteria.append(
             _compare(
                 log_loss,
@@ -251,6 +262,19 @@ def _against_production(
                 block_above=limits.block_churn,
             )
         )
+    if found.segments is None:
+        criteria.append(missing(segments, f"not compared with {production}"))
+    else:
+        criteria.append(
+            calibration_against(
+                segments,
+                found.segments,
+                min_positives=limits.enough_positives,
+                min_users=limits.enough_users,
+                tolerance=limits.segment_worse_tolerance,
+                harm=limits.segment_worse_harm,
+            )
+        )
     return criteria
 
 
@@ -268,8 +292,3 @@ def _random_slice(rows: int | None, *, declared: bool, limits: GateLimits) -> Cr
     if rows is None or rows == 0:
         return missing(name, "the contract declares random traffic and the evaluation holds none of it")
     return evidence(name, count=rows, enough=limits.enough_random_rows, floor=1)
-
-
-def _entropy(rate: float) -> float:
-    """−r log r − (1 − r) log(1 − r), in nats."""
-    return -rate * log(rate) - (1 - rate) * log(1 - rate)

@@ -1,9 +1,9 @@
 """A figure and how sure we are of it: its one-sided 99 % and 95 % bounds on either side."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from math import isnan
+from math import isfinite, isnan
 from statistics import NormalDist
 
 import numpy as np
@@ -62,7 +62,11 @@ class Interval:
             upper_99=figure + Z_99 * standard_error,
         )
 
+    def to_json(self) -> dict[str, float | None]:
+        """As plain JSON, null for a number that is not finite; `from_json` reads it."""
+        return {name: value if isfinite(value) else None for name, value in asdict(self).items()}
+
     @classmethod
     def from_json(cls, content: Mapping[str, float | None]) -> "Interval":
-        """The interval that `dataclasses.asdict` wrote; null stands for an undefined number."""
+        """The interval that `to_json` wrote; null stands for an undefined number."""
         return cls(**{name: float("nan") if value is None else float(value) for name, value in content.items()})

@@ -12,7 +12,7 @@ from typing import Any
 
 from lakehouse.recipes import Recipe
 from orchestration.page import in_order, pictures, render
-from registry import Entry, Lineage
+from registry import Lineage
 
 CARD = "card.html"
 # In a report of `ranker.evaluate`: the figure, and what it is called.
@@ -61,10 +61,10 @@ class Lack:
     pcoc: float | None
 
 
-def card(files: Mapping[str, bytes], *, lineage: Lineage, teachers: Sequence[str]) -> bytes:
+def card(files: Mapping[str, bytes], *, lineage: Lineage) -> bytes:
     """The card as HTML, the same for the same release.
 
-    files: all of the release, with or without a card. teachers: the chain that it learnt from, as `teachers_of` gives.
+    files: all of the release, with or without a card.
     """
     metrics, decision, settings = (json_of(files, name) for name in ("metrics.json", "gate.json", "training.json"))
     actions, sides = actions_of(metrics, settings), sides_of(metrics)
@@ -82,7 +82,6 @@ def card(files: Mapping[str, bytes], *, lineage: Lineage, teachers: Sequence[str
         pictures=pictures(files),
         groups=groups_of(sides, actions[0]) if actions else [],
         lacks=lacks_of(metrics, actions),
-        teachers=teachers,
         strata=strata_of(lineage.recipe, settings.get("recipe")),
         settings=settings_of(settings, json_of(files, "config.json")),
         files=[
@@ -92,16 +91,6 @@ def card(files: Mapping[str, bytes], *, lineage: Lineage, teachers: Sequence[str
             if name not in (CARD, "lineage.json")
         ],
     ).encode()
-
-
-def teachers_of(teacher: str | None, entries: Sequence[Entry]) -> list[str]:
-    """A release's teacher, that one's teacher, and so on to the release that had none, by the journal."""
-    taught_by = {entry.release: entry.details["teacher"] for entry in entries if entry.event == "saved"}
-    chain: list[str] = []
-    while teacher is not None and teacher not in chain:
-        chain.append(teacher)
-        teacher = taught_by.get(teacher)
-    return chain
 
 
 def actions_of(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from lakehouse.home import Home
 from orchestration.again import plan_of
+from orchestration.evaluating import Model
 from orchestration.plan import evaluation_rows
 from orchestration.progress import progress
-from orchestration.retrain import of_release
 from orchestration.runs import heard
 from ranker import Difference, SegmentChange, Shift, feature_shifts, paired_bootstrap, segment_changes
 from ranker.metrics import Floats, auc, log_loss, pcoc
@@ -82,7 +82,7 @@ def diagnose(first: Artifact, second: Artifact, *, home: Home) -> Diagnosis:
     rows = evaluation_rows(plan)
     examples, action = rows.examples, plan.dataset.actions[0]
     progress("scoring with both")
-    one, other = (of_release(release, rows, plan) for release in (first, second))
+    one, other = (Model.of_release(release).probabilities(rows, plan) for release in (first, second))
     progress("comparing")
     figures = [
         Figures(

@@ -12,7 +12,7 @@ from lakehouse import frozen
 from lakehouse.home import Home
 from lakehouse.versions import Pin, read
 from orchestration.again import plan_of
-from orchestration.plan import Plan, calibration_rows, evaluation_rows, source_of, training_rows
+from orchestration.plan import Plan, Rows, calibration_rows, evaluation_rows, random_rows, source_of, training_rows
 from orchestration.retention import pin_of
 from orchestration.teaching import teacher_logits
 from orchestration.validation import statistics_rows
@@ -48,7 +48,7 @@ def rows_of(plan: Plan) -> dict[Pin, pa.Table]:
     event = plan.spec.event
     training = training_rows(plan)
     ids: dict[Pin, list[pa.ChunkedArray]] = defaultdict(list)
-    for rows in (training, calibration_rows(plan), evaluation_rows(plan)):
+    for rows in (training, *judging_rows(plan)):
         ids[pin_of(rows.sources[0])].append(rows.table[event])
     taken = {pin: read(pin, where=_one_of(event, columns)).sort_by(event) for pin, columns in ids.items()}
     if not plan.recipe.materialised:
@@ -60,10 +60,17 @@ def rows_of(plan: Plan) -> dict[Pin, pa.Table]:
     return taken
 
 
+def judging_rows(plan: Plan) -> list[Rows]:
+    """What a release is calibrated and judged on."""
+    random = random_rows(plan)
+    return [calibration_rows(plan), evaluation_rows(plan), *([random] if random else [])]
+
+
 def on_copies(plan: Plan, copies: Mapping[Pin, Pin]) -> Plan:
     """The same plan, reading frozen copies in place of the pinned versions."""
     return replace(
         plan,
+        random_slice=None if plan.random_slice is None else copies.get(plan.random_slice, plan.random_slice),
         sampling=copies[plan.sampling],
         examples=copies[plan.examples],
         teacher_scores=copies[plan.teacher_scores] if plan.teacher_scores is not None else None,
@@ -74,7 +81,7 @@ def on_copies(plan: Plan, copies: Mapping[Pin, Pin]) -> Plan:
 def check_sources(artifact: Artifact, plan: Plan) -> None:
     """Raises ReleaseError unless the plan reads the very rows that the lineage of the release names."""
     training = training_rows(plan)
-    sources = [*training.sources, *calibration_rows(plan).sources, *evaluation_rows(plan).sources]
+    sources = [*training.sources, *(source for rows in judging_rows(plan) for source in rows.sources)]
     sources += [source_of(pinned, rows) for pinned, rows in statistics_rows(plan).items()]
     if plan.teacher is not None:
         sources.append(teacher_logits(plan, training)[1])

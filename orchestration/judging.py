@@ -1,6 +1,8 @@
 """From scores on the evaluation rows to the figures that the gate judges, each with its interval over users."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,28 @@ from decisions.calibration import SegmentFigures
 from decisions.data_checks import TrainingFigures
 from decisions.gate import ActionFigures
 from decisions.interval import Interval
+from decisions.off_policy import OffPolicyFigures, RankingFigures
+from decisions.teacher import TeacherFigures
 from lakehouse.dataset import Dataset
-from ranker import Difference, Examples, FeatureSpec, bootstrap
+from orchestration.plan import Rows
+from ranker import (
+    Difference,
+    Examples,
+    FeatureSpec,
+    RankingValue,
+    Slates,
+    bootstrap,
+    ranking_values,
+    relative_gain,
+)
 from ranker.bootstrap import Statistic, auc_statistic, log_loss_statistic, pcoc_statistic
+from ranker.examples import Codes
 from ranker.metrics import calibration_error
+from ranker.off_policy import Estimate, snips
+from ranker.ranking_value import FOLDS
 
 Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.int64]
 REPETITIONS = 500
 
 
@@ -51,6 +69,7 @@ def action_figures(
             pcoc=interval[name],
             positives=int(labels[mask].sum()),
             users=len(np.unique(examples.user.codes[mask])),
+            production_pcoc=nan if production is None else _within(mask, labels, production)(weights),
         )
         for name, mask in groups.items()
     }
@@ -68,6 +87,82 @@ def action_figures(
         log_loss_gain=interval.get("log_loss_gain"),
         churn=interval.get("churn"),
     )
+
+
+def teacher_figures(
+    action: str,
+    examples: Examples,
+    *,
+    student: Floats,
+    control: Floats,
+    bare_student: Floats,
+    bare_control: Floats,
+    seed: int,
+) -> TeacherFigures:
+    """What the teacher did to its student, held against the control on the same rows; `bare`: before calibration."""
+    labels, weights = examples.label(action), examples.weights
+    found = bootstrap(
+        {
+            "auc_gain": _minus(auc_statistic, labels, student, control),
+            "log_loss_gain": _minus(log_loss_statistic, labels, control, student),
+            "bare_log_loss_gain": _minus(log_loss_statistic, labels, bare_control, bare_student),
+        },
+        users=examples.user.codes,
+        weights=weights,
+        repetitions=REPETITIONS,
+        seed=seed,
+    )
+    return TeacherFigures(
+        rate=float(weights @ labels / weights.sum()),
+        **{name: _interval(one) for name, one in found.items()},
+    )
+
+
+def slates_of(action: str, rows: Rows, *, spec: FeatureSpec) -> Slates:
+    """Rows of marts.random_slice as slates; equal scores are ordered by item, which no position follows."""
+    return Slates(
+        rewards_B=rows.examples.label(action),
+        positions_B=rows.examples.position_B.numpy(),
+        propensity_B=rows.table["propensity"].to_numpy().astype(np.float64),
+        requests_B=rows.examples.request_codes,
+        users_B=rows.examples.user.codes,
+        ties_B=Codes.of(rows.table[spec.item]).codes,
+    )
+
+
+def off_policy_figures(
+    slates: Slates,
+    scores_B: Mapping[str, Floats],
+    *,
+    log_odds: Callable[[Positions], Floats],
+    seed: int,
+) -> tuple[OffPolicyFigures, dict[str, Any]]:
+    """The figures for the gate, and all estimates of a request's actions for the report.
+
+    scores_B: by which `candidate` and, where there is one, `production` order each request; log_odds as for
+    `ranking_values`. With fewer users than folds, or candidates that are alone in their request, nothing is estimated.
+    """
+    known = OffPolicyFigures(requests=slates.num_requests, most_candidates=slates.most_candidates)
+    report: dict[str, Any] = {"requests": slates.num_requests, "most_candidates": slates.most_candidates}
+    if slates.num_users < FOLDS or slates.most_candidates < 2 or not slates.placed_B.any():
+        return known, report
+    found = ranking_values(slates, scores_B, log_odds=log_odds, seed=seed)
+    gain = None
+    if "production" in found:
+        drawn = relative_gain(found["candidate"], found["production"], repetitions=REPETITIONS, seed=seed)
+        gain = Interval.from_draws(drawn.estimate, drawn.samples_R)
+    figures = replace(
+        known,
+        candidate=_ranking_figures(found["candidate"]),
+        production=_ranking_figures(found["production"]) if "production" in found else None,
+        gain=gain,
+    )
+    as_logged = snips(slates.rewards_B, weights_B=slates.placed_B, users=slates.users_B, is_decision_B=slates.placed_B)
+    rankings = {name: _estimates(value) for name, value in found.items()}
+    per_request = found["candidate"].per_request
+    report["rankings"] = rankings | {"random order": {"snips": _estimate(as_logged, per_request)}}
+    report["gain"] = None if gain is None else gain.to_json()
+    return figures, report
 
 
 def training_figures(table: pa.Table, *, spec: FeatureSpec, dataset: Dataset, window_days: int) -> TrainingFigures:
@@ -91,6 +186,34 @@ def training_figures(table: pa.Table, *, spec: FeatureSpec, dataset: Dataset, wi
 def summary(report: Mapping[str, Any], *, action: str) -> dict[str, float | None]:
     """The four figures of an evaluation that a table of releases shows."""
     return {name: report["actions"][action][name] for name in ("auc", "log_loss", "pcoc", "churn")}
+
+
+def _ranking_figures(value: RankingValue) -> RankingFigures:
+    support = value.snips.support
+    return RankingFigures(
+        snips=value.snips.value * value.per_request,
+        dr=value.dr.value * value.per_request,
+        effective_rows=support.effective_rows,
+        rewarded=support.rewarded,
+        mean_weight=support.mean,
+        mean_weight_error=support.mean_standard_error,
+    )
+
+
+def _estimates(value: RankingValue) -> dict[str, Any]:
+    """All estimates of one ranking in actions of a request, with the support that they share."""
+    support = {name: _number(number) for name, number in asdict(value.snips.support).items()}
+    by_name = {"ips": value.ips, "snips": value.snips, "dr": value.dr}
+    return {name: _estimate(one, value.per_request) for name, one in by_name.items()} | {"support": support}
+
+
+def _estimate(found: Estimate, per_request: float) -> dict[str, Any]:
+    numbers = {"value": found.value, "low": found.low, "high": found.high}
+    return {name: _number(number * per_request) for name, number in numbers.items()} | {"refusal": found.refusal}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _interval(found: Difference) -> Interval:

@@ -31,7 +31,8 @@ class Plan:
     examples are sampled while they are read. `train_since` makes it a warm start: training goes on from the teacher
     with the rows served from that day on; None trains afresh on all of them. `num_ranks` processes of the cluster share
     the training out; with one, it runs where the plan is. `statistics` are the tables of monitoring.* by which the days
-    from `validated_since` on are judged; a release made before they were kept has none.
+    from `validated_since` on are judged; a release made before they were kept has none. `random_slice` is
+    marts.random_slice, None where the contract declares no random traffic.
     """
 
     partition: str
@@ -48,6 +49,7 @@ class Plan:
     num_ranks: int = 1
     statistics: tuple[Pin, ...] = ()
     validated_since: date | None = None
+    random_slice: Pin | None = None
 
     @property
     def windows(self) -> Windows:
@@ -96,8 +98,8 @@ class Rows:
         table = table.sort_by(plan.spec.event)
         source = source_of(pinned, table)
         keep = plan.spec.negative_keep_probability
-        if keep is not None and keep not in table.column_names:
-            # Rows that no recipe sampled: what the collector kept is all that was left out.
+        if keep is not None and keep not in table.column_names and "logging_probability" in table.column_names:
+            # Rows that no recipe sampled: what the collector kept is all that was left out, of random traffic nothing.
             table = table.append_column(keep, table["logging_probability"])
         examples = Examples.from_arrow(table, spec=plan.spec, actions=plan.dataset.actions)
         return cls(table=table, examples=examples, sources=(source, *beside))
@@ -150,6 +152,18 @@ def evaluation_rows(plan: Plan) -> Rows:
     where = served(plan, plan.windows.calibrate_until, plan.windows.evaluate_until)
     where &= (pc.field("traffic") == "policy") | (pc.field("user_slice") == "evaluate")
     return Rows.of(plan.examples, plan, where)
+
+
+def random_rows(plan: Plan) -> Rows | None:
+    """Every candidate, placed or not, of the random requests of the last days, of the users set aside for this.
+
+    None where the log has no random slice, or those days none of it.
+    """
+    if plan.random_slice is None:
+        return None
+    where = served(plan, plan.windows.calibrate_until, plan.windows.evaluate_until)
+    table = read(plan.random_slice, where=where & (pc.field("user_slice") == "evaluate"))
+    return Rows.from_table(table, plan, pinned=plan.random_slice) if table.num_rows else None
 
 
 def served(plan: Plan, since: datetime | None, until: datetime) -> pads.Expression:

@@ -20,6 +20,7 @@ WEEKS = weekly_partitions(home())
 EXAMPLES = dg.AssetKey(["marts", "examples_v1"])
 TRAINING_EXAMPLES = dg.AssetKey(["marts", "training_examples"])
 SAMPLING_RATES = dg.AssetKey(["marts", "sampling_rates"])
+RANDOM_SLICE = dg.AssetKey(["marts", "random_slice"])
 TEACHER_SCORES = dg.AssetKey(["ops", "teacher_scores"])
 STATISTICS_KEYS = [dg.AssetKey(table.split(".")) for table in STATISTICS]
 RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owners": ["team:ranking"]}
@@ -35,7 +36,7 @@ class Start(dg.Config):
 
 @dg.asset(
     key=TEACHER_SCORES,
-    deps=[TRAINING_EXAMPLES, SAMPLING_RATES, EXAMPLES, *STATISTICS_KEYS],
+    deps=[TRAINING_EXAMPLES, SAMPLING_RATES, EXAMPLES, RANDOM_SLICE, *STATISTICS_KEYS],
     kinds={"torch", "deltalake"},
     pool="lake",
     **RANKER,
@@ -48,6 +49,7 @@ def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.Mater
         recipe=in_use,
         sampling=pinned_input(context, TRAINING_EXAMPLES if in_use.materialised else SAMPLING_RATES),
         examples=pinned_input(context, EXAMPLES),
+        random_slice=pinned_input(context, RANDOM_SLICE),
         home=home(),
         statistics=tuple(pinned_input(context, key) for key in STATISTICS_KEYS),
         warm=config.warm,

@@ -3,33 +3,30 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
 import torch
 
 from decisions.criterion import Criterion, Decision, judge
 from decisions.data_checks import check_training_set
 from decisions.drift import Drift
-from decisions.gate import gate
-from decisions.serving import ServingFigures
+from decisions.teacher import TeacherVerdict, judge_teacher
 from lakehouse.home import PROJECT, Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
 from orchestration.calendar import midnight
-from orchestration.card import CARD, card, teachers_of
-from orchestration.judging import action_figures, summary, training_figures
+from orchestration.card import CARD, card
+from orchestration.evaluating import Days, Model, judge_model
+from orchestration.judging import summary, teacher_figures, training_figures
 from orchestration.plan import (
     Plan,
     Rows,
     calibration_rows,
-    evaluation_rows,
     trained_on,
     training_rows,
     without_teacher,
@@ -50,25 +47,23 @@ from ranker import (
     calibrate,
     evaluate,
     fit,
-    flops,
+    interval_diagram,
     loss_curve,
     reliability_diagram,
-    robustness,
     score,
     segment_changes,
     segment_diagram,
     unpack_moments,
 )
-from registry import Artifact, Input, Lineage, Registry, code_version, environment
+from registry import Input, Lineage, Registry, code_version, environment
 
-# Each feature is hidden in turn and the rows scored again, a few seconds for so many.
-ROWS_WITHOUT_FEATURES = 20_000
+BOUNDS = ("value", "low", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A student and its control as files, the loss curve, what they were trained from, what speaks against that data,
-    and how far each feature had moved on the new days."""
+    """A student and its control as files, their loss curves, what they were trained from, what speaks against that
+    data, and how far each feature had moved on the new days."""
 
     plan: Plan
     student: dict[str, bytes]
@@ -77,16 +72,27 @@ class Candidate:
     inputs: tuple[Input, ...]
     checks: list[Criterion]
     drifts: tuple[Drift, ...] = ()
+    control_curve: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A candidate as next teacher (uncalibrated) and as the model to serve (with its calibrator)."""
+    """A candidate as next teacher (uncalibrated) and as the model to serve (with its calibrator), and its control."""
 
     candidate: Candidate
     calibrator: Calibrator
     control_calibrator: Calibrator | None
     calibrated_on: Input
+
+    @property
+    def student(self) -> Model:
+        return Model(files=self.candidate.student, calibrator=self.calibrator)
+
+    @property
+    def control(self) -> Model | None:
+        if self.candidate.control is None or self.control_calibrator is None:
+            return None
+        return Model(files=self.candidate.control, calibrator=self.control_calibrator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +115,7 @@ def plan(
     recipe: Recipe,
     sampling: Pin,
     examples: Pin,
+    random_slice: Pin,
     home: Home,
     statistics: tuple[Pin, ...] = (),
     warm: bool = False,
@@ -121,11 +128,13 @@ def plan(
     Of a recipe that is not materialised, ops.sampled_rows shows from here on which rows it trains on.
     """
     registry = Registry(home.releases)
+    base = without_teacher(partition, recipe=recipe, sampling=sampling, examples=examples, home=home)
     made = replace(
-        without_teacher(partition, recipe=recipe, sampling=sampling, examples=examples, home=home),
+        base,
         teacher=registry.teacher(before=partition),
         num_ranks=num_ranks,
         statistics=statistics,
+        random_slice=random_slice if base.dataset.random_slice else None,
     )
     if made.teacher is not None:
         seen_until = registry.load(made.teacher).lineage.windows["evaluate"][1]
@@ -164,12 +173,13 @@ def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candida
         return fit_with_progress(task, rows.examples, logits_BH)
 
     student = fitted("train", logits_BH)
-    control = fitted("control", None).model.to_files() if plan.teacher is not None else None
+    control = fitted("control", None) if plan.teacher is not None else None
     return Candidate(
         plan=plan,
         student=student.to_files(),
-        control=control,
+        control=control.model.to_files() if control else None,
         curve=student.curve,
+        control_curve=control.curve if control else [],
         inputs=(*inputs, *(validation.sources if validation else ())),
         checks=checks,
         drifts=validation.drifts if validation else (),
@@ -207,79 +217,65 @@ def calibrate_pair(candidate: Candidate) -> Pair:
 def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
     """Judge the pair on the days after calibration, beside production and its own control, and save it as a release.
 
+    Where the control shows that the teacher did harm, the control is what is judged and saved, and the teacher dropped.
     It is saved whatever the gate says, with the decision in it: a refused candidate can be looked at, and overruled.
     """
     progress("evaluate")
     plan, pointer_version = pair.candidate.plan, registry.pointer().version
-    rows = evaluation_rows(plan)
-    probabilities = calibrated(pair.candidate.student, pair.calibrator, rows, plan)
-    production = of_release(registry.load(plan.teacher), rows, plan) if plan.teacher else None
-    figures = {
-        action: action_figures(
-            action,
-            rows.examples,
-            candidate=probabilities[action],
-            production=production[action] if production else None,
-            seed=plan.seed,
-        )
-        for action in plan.dataset.actions
-    }
-    progress("evaluate: without each feature")
-    without = costs_of_missing_features(pair.candidate.student, rows, plan)
-    progress("evaluate: gate")
-    decision = gate(
-        figures,
-        actions=plan.dataset.actions[:1],
-        random_slice=plan.dataset.random_slice,
-        positions=plan.dataset.positions,
-        production=plan.teacher,
-        random_slice_rows=pc.sum(pc.equal(rows.table["traffic"], "random")).as_py(),
-        serving=serving_figures(pair.candidate.student, rows, plan, without=without),
-        data=pair.candidate.checks,
-    )
-    report = evaluate(probabilities, rows.examples, before=production, seed=plan.seed)
-    report["summary"] = summary(report, action=plan.dataset.actions[0])
-    report["robustness"] = without
-    if production is not None:
-        report["production"] = beside(production, rows, plan)
-    if pair.candidate.control is not None and pair.control_calibrator is not None:
-        untaught = calibrated(pair.candidate.control, pair.control_calibrator, rows, plan)
-        report["control"] = beside(untaught, rows, plan, before=production)
-    pictures = {"loss_curve.png": loss_curve(pair.candidate.curve, title="Training loss")} | {
+    action, days = plan.dataset.actions[0], Days.of(plan)
+    rows = days.evaluation
+    production = Model.of_release(registry.load(plan.teacher)) if plan.teacher else None
+    verdict = teacher_verdict(pair, rows)
+    drops_teacher = verdict is not None and verdict.is_harmful
+    model = pair.control if drops_teacher and pair.control is not None else pair.student
+    judged = judge_model(model, beside=production, days=days, plan=plan, checks=pair.candidate.checks)
+    report = evaluate(judged.probabilities, rows.examples, before=judged.production, seed=plan.seed)
+    report["summary"] = summary(report, action=action)
+    report["robustness"] = judged.without
+    report["off_policy"] = judged.off_policy
+    if verdict is not None:
+        report["teacher"] = {"release": plan.teacher, **verdict.to_json()}
+    if judged.production is not None:
+        report["production"] = beside(judged.production, rows, plan)
+    for name, one in (("control", pair.control), ("student", pair.student if drops_teacher else None)):
+        if one is not None:
+            report[name] = beside(one.probabilities(rows, plan), rows, plan, before=judged.production)
+    curve = pair.candidate.control_curve if drops_teacher else pair.candidate.curve
+    pictures = {"loss_curve.png": loss_curve(curve, title="Training loss")} | {
         f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
         for action, figures_of in report["actions"].items()
     }
     if pair.candidate.drifts:
         pictures["drift.png"] = drift_diagram(pair.candidate.drifts)
-    if production is not None:
-        action = plan.dataset.actions[0]
+    if judged.off_policy is not None and "rankings" in judged.off_policy:
+        pictures["off_policy.png"] = off_policy_diagram(judged.off_policy, action=action)
+    if judged.production is not None:
         changes = segment_changes(
             action,
             rows.examples,
-            candidate=probabilities[action],
-            baseline=production[action],
+            candidate=judged.probabilities[action],
+            baseline=judged.production[action],
             seed=plan.seed,
         )
         pictures["segments.png"] = segment_diagram(changes, title=f"{action}: beside {plan.teacher}")
     files = {
-        **pair.candidate.student,
+        **model.files,
         **pictures,
-        "calibrator.json": as_json(pair.calibrator.to_json()),
+        "calibrator.json": as_json(model.calibrator.to_json()),
         "metrics.json": as_json(report),
-        "gate.json": as_json(decision.to_json()),
+        "gate.json": as_json(judged.decision.to_json()),
         "training.json": as_json(settings_of(plan)),
     }
-    lineage = lineage_of(pair, evaluated_on=rows.sources[0])
-    page = card(files, lineage=lineage, teachers=teachers_of(plan.teacher, registry.journal()))
-    saved = registry.save({**files, CARD: page}, lineage=lineage)
+    lineage = lineage_of(pair, judged_on=days, drops_teacher=drops_teacher, registry=registry)
+    saved = registry.save({**files, CARD: card(files, lineage=lineage)}, lineage=lineage)
     return Evaluation(
         release=saved.id,
         partition=plan.partition,
-        decision=decision,
+        decision=judged.decision,
         pointer_version=pointer_version,
         metrics=report,
         pictures=pictures,
-        teacher=plan.teacher,
+        teacher=saved.lineage.teacher,
         inputs=saved.lineage.inputs,
     )
 
@@ -340,38 +336,36 @@ def fit_with_progress(
     )
 
 
-def calibrated(files: dict[str, bytes], calibrator: Calibrator, rows: Rows, plan: Plan) -> dict[str, Any]:
-    """Calibrated p(action) of each row at the position shown, by a model that may know another spec than the plan's."""
-    model = Ranker.from_files(files)
-    examples = Examples.from_arrow(rows.table, spec=model.spec, actions=plan.dataset.actions)
-    return calibrator.apply(score(model, examples, position="shown"))
-
-
-def costs_of_missing_features(files: dict[str, bytes], rows: Rows, plan: Plan) -> list[dict[str, Any]]:
-    """What each feature's lack would cost each action, the costliest first, on some of the rows; null is undefined."""
-    model = Ranker.from_files(files)
-    some = np.linspace(0, len(rows.examples) - 1, min(len(rows.examples), ROWS_WITHOUT_FEATURES)).astype(np.int64)
-    examples = Examples.from_arrow(rows.table.take(some), spec=model.spec, actions=plan.dataset.actions)
-    return [
-        {name: None if isinstance(value, float) and isnan(value) else value for name, value in asdict(loss).items()}
-        for loss in robustness(model, examples)
-    ]
-
-
-def serving_figures(
-    files: dict[str, bytes], rows: Rows, plan: Plan, *, without: list[dict[str, Any]]
-) -> ServingFigures:
-    """What it would take to serve a model, and its level without each feature, of the first action."""
-    found = {one["group"]: one["pcoc"] for one in without if one["action"] == plan.dataset.actions[0]}
-    return ServingFigures(
-        weights_bytes=len(files["serving.safetensors"]),
-        flops=flops(Ranker.from_files(files), rows.examples),
-        pcoc_without={feature: nan if pcoc is None else pcoc for feature, pcoc in found.items()},
+def teacher_verdict(pair: Pair, rows: Rows) -> TeacherVerdict | None:
+    """Whether the teacher helped, by the first action on the evaluation's rows; None where there was no teacher."""
+    if pair.control is None:
+        return None
+    plan = pair.candidate.plan
+    action = plan.dataset.actions[0]
+    figures = teacher_figures(
+        action,
+        rows.examples,
+        student=pair.student.probabilities(rows, plan)[action],
+        control=pair.control.probabilities(rows, plan)[action],
+        bare_student=pair.student.bare_probabilities(rows, plan)[action],
+        bare_control=pair.control.bare_probabilities(rows, plan)[action],
+        seed=plan.seed,
     )
+    verdict = judge_teacher(figures)
+    progress(f"teacher {plan.teacher}: {verdict.outcome}, {verdict.reason}")
+    return verdict
 
 
-def of_release(artifact: Artifact, rows: Rows, plan: Plan) -> dict[str, Any]:
-    return calibrated(dict(artifact.files), Calibrator.from_json(artifact.json("calibrator.json")), rows, plan)
+def off_policy_diagram(estimates: dict[str, Any], *, action: str) -> bytes:
+    """What each ranking would earn, by SNIPS and DR, beside the order that was drawn."""
+    values = {
+        f"{ranking}, {estimator.upper()}": tuple(nan if one[name] is None else one[name] for name in BOUNDS)
+        for ranking, by_estimator in estimates["rankings"].items()
+        for estimator, one in by_estimator.items()
+        if estimator in ("snips", "dr")
+    }
+    title = f"Off-policy value on {estimates['requests']:,} random requests"
+    return interval_diagram(values, title=title, axis=f"{action} actions of a request, 95 %")
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
@@ -386,8 +380,10 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     }
 
 
-def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
+def lineage_of(pair: Pair, *, judged_on: Days, drops_teacher: bool, registry: Registry) -> Lineage:
     plan = pair.candidate.plan
+    taught_by = None if drops_teacher else plan.teacher
+    judging = [*judged_on.evaluation.sources, *(judged_on.random.sources if judged_on.random else ())]
     days = [
         moment.date().isoformat()
         for moment in (
@@ -404,9 +400,11 @@ def lineage_of(pair: Pair, *, evaluated_on: Input) -> Lineage:
             "calibrate": (days[1], days[2]),
             "evaluate": (days[2], days[3]),
         },
-        inputs=(*pair.candidate.inputs, pair.calibrated_on, evaluated_on),
+        inputs=(*pair.candidate.inputs, pair.calibrated_on, *judging),
         recipe=plan.recipe.name,
-        teacher=plan.teacher,
+        teacher=taught_by,
+        dropped_teacher=plan.teacher if drops_teacher else None,
+        teachers=registry.teachers(taught_by),
         code_version=code_version(PROJECT),
         seeds={"training": plan.seed},
         environment=environment(threads=TrainingConfig().num_threads),

@@ -14,7 +14,8 @@ from ranker.logged import LoggedLogits
 from ranker.loop import Fitted, Progress
 from ranker.loss import distillation_loss, label_loss
 from ranker.model import Ranker, RankerConfig, head_names
-from ranker.plots import loss_curve, reliability_diagram, segment_diagram
+from ranker.plots import interval_diagram, loss_curve, reliability_diagram, segment_diagram
+from ranker.ranking_value import RankingValue, Slates, ranking_values, relative_gain
 from ranker.robustness import Loss, robustness
 from ranker.rows import Teacher
 from ranker.scoring import Scores, flops, score
@@ -40,9 +41,11 @@ __all__ = [
     "Progress",
     "Ranker",
     "RankerConfig",
+    "RankingValue",
     "Scores",
     "SegmentChange",
     "Shift",
+    "Slates",
     "StreamedComparison",
     "Teacher",
     "TrainingConfig",
@@ -57,9 +60,12 @@ __all__ = [
     "fit_isotonic",
     "flops",
     "head_names",
+    "interval_diagram",
     "label_loss",
     "loss_curve",
     "paired_bootstrap",
+    "ranking_values",
+    "relative_gain",
     "reliability_diagram",
     "robustness",
     "score",

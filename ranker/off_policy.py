@@ -145,8 +145,20 @@ def doubly_robust(
     1.0
     """
     log = _Log.of(rewards_B, weights_B, users=users, is_decision_B=is_decision_B)
-    corrected_B = policy_estimates_B + weights_B * (rewards_B - logged_estimates_B)
+    corrected_B = corrected_rewards(
+        rewards_B,
+        weights_B=weights_B,
+        logged_estimates_B=logged_estimates_B,
+        policy_estimates_B=policy_estimates_B,
+    )
     return _estimate(log, corrected_B, log.decisions_B, level=level)
+
+
+def corrected_rewards(
+    rewards_B: Floats, *, weights_B: Floats, logged_estimates_B: Floats, policy_estimates_B: Floats
+) -> Floats:
+    """m + w (r − q) of each row, whose mean over decisions is `doubly_robust`; two policies are compared row by row."""
+    return policy_estimates_B + weights_B * (rewards_B - logged_estimates_B)
 
 
 def replay(rewards_B: Floats, *, agrees_B: Floats, users: Codes | None = None, level: float = 0.95) -> Estimate:
@@ -174,16 +186,29 @@ class CrossFit:
         return rewards_B
 
 
-def cross_fit(log_odds_B: Floats, rewards_B: Floats, *, users: Codes, num_folds: int = 5, seed: int = 0) -> CrossFit:
+def cross_fit(
+    log_odds_B: Floats,
+    rewards_B: Floats,
+    *,
+    users: Codes,
+    is_decision_B: Floats | None = None,
+    num_folds: int = 5,
+    seed: int = 0,
+) -> CrossFit:
     """Reward estimates for `doubly_robust` from a model's log-odds: no user's rows take part in the fit of their own.
 
+    is_decision_B: 1 for the rows that have an outcome to fit, those that were placed; all if left out.
     Raises ValueError with fewer users than folds.
     """
     codes, user_B = np.unique(users, return_inverse=True)
     if not 2 <= num_folds <= len(codes):
         raise ValueError(f"num_folds is {num_folds} for {len(codes)} users; it must lie between 2 and their number")
     fold_B = (np.random.default_rng(seed).permutation(len(codes)) % num_folds)[user_B]
-    calibrations = [fit_calibration(log_odds_B[fold_B != fold], rewards_B[fold_B != fold]) for fold in range(num_folds)]
+    has_outcome_B = np.ones(len(rewards_B), dtype=bool) if is_decision_B is None else is_decision_B > 0
+    calibrations = []
+    for fold in range(num_folds):
+        fits_B = has_outcome_B & (fold_B != fold)
+        calibrations.append(fit_calibration(log_odds_B[fits_B], rewards_B[fits_B]))
     return CrossFit(fold_B=fold_B, calibrations=calibrations)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a training run as PNG bytes: reliability, the loss curve, and what changed segment by segment."""
+"""Pictures of a training run as PNG bytes: reliability, the loss curve, changes by segment, values with intervals."""
 
 from io import BytesIO
 
@@ -57,6 +57,20 @@ def segment_diagram(changes: list[SegmentChange], *, title: str) -> bytes:
     axes.set_yticks(range(len(shown)), [one.name for one in shown])
     axes.invert_yaxis()
     axes.set(xlabel="added to the log loss of all rows (nats); right is worse")
+    axes.set_title(title, fontsize="medium", loc="right")
+    return png(figure)
+
+
+def interval_diagram(values: dict[str, tuple[float, ...]], *, title: str, axis: str) -> bytes:
+    """Values with their intervals side by side, {name: (value, low, high)}; NaN bounds show the value alone."""
+    figure = Figure(figsize=(6, 1.2 + 0.4 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    for place, (value, low, high) in enumerate(values.values()):
+        axes.plot([low, high], [place, place], color="tab:blue")
+        axes.plot(value, place, "o", color="tab:blue")
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.set(xlabel=axis)
     axes.set_title(title, fontsize="medium", loc="right")
     return png(figure)
 

@@ -18,6 +18,11 @@ from registry.errors import ReleaseError
 # What decides the weights: the rooms that make them, and the SQL that makes their input.
 CODE = ("ranker", "lakehouse", "registry", "decisions", "orchestration", "models", "macros", "dbt_project.yml")
 
+# A quarter of weekly releases: what came before taught little of what is there now.
+MAX_TEACHERS = 12
+# Keys that the first releases were saved without.
+LATER = frozenset({"dropped_teacher", "teachers"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
@@ -35,6 +40,9 @@ class Input:
 class Lineage:
     """`partition` is the day that the training data ends before, `windows` the days by use: {"train": (first, last)}.
 
+    `teachers` are its teacher, that one's own, and so on, the nearest first, at most MAX_TEACHERS. `dropped_teacher` is
+    the release that was to teach it and did it harm: what was released is the control that it had no part in.
+
     Raises ValueError if the partition is no ISO day.
     """
 
@@ -46,6 +54,8 @@ class Lineage:
     code_version: str
     seeds: Mapping[str, int]
     environment: Mapping[str, str]
+    dropped_teacher: str | None = None
+    teachers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if date.fromisoformat(self.partition).isoformat() != self.partition:
@@ -57,11 +67,12 @@ class Lineage:
     @classmethod
     def from_bytes(cls, content: bytes) -> "Lineage":
         found = json.loads(content)
-        expected = {field.name for field in fields(cls)}
-        if not isinstance(found, dict) or set(found) != expected:
-            raise ReleaseError(f"lineage.json must hold exactly the keys {sorted(expected)}; train the release again")
+        known = {field.name for field in fields(cls)}
+        if not isinstance(found, dict) or not known - LATER <= set(found) <= known:
+            raise ReleaseError(f"lineage.json must hold the keys {sorted(known)} and no other; train the release again")
         found["windows"] = {use: (first, last) for use, (first, last) in found["windows"].items()}
         found["inputs"] = tuple(Input(**entry) for entry in found["inputs"])
+        found["teachers"] = tuple(found.get("teachers", ()))
         return cls(**found)
 
 

@@ -20,7 +20,7 @@ from registry import artifact, journal, pointer
 from registry.artifact import Artifact, check_id
 from registry.errors import ReleaseError
 from registry.journal import Entry, Event
-from registry.lineage import Lineage
+from registry.lineage import MAX_TEACHERS, Lineage
 from registry.pointer import Pointer
 
 
@@ -88,6 +88,12 @@ class Registry:
         if before is not None:
             good = [release_id for release_id in good if _partition(release_id) < before]
         return good[-1] if good else None
+
+    def teachers(self, teacher: str | None) -> tuple[str, ...]:
+        """The chain that ends in a student of `teacher`: the teacher, its own, and so on, at most MAX_TEACHERS."""
+        if teacher is None:
+            return ()
+        return (teacher, *self.load(teacher).lineage.teachers)[:MAX_TEACHERS]
 
     def record_gate(self, release_id: str, *, verdict: str, reason: str) -> None:
         """Keep the gate's verdict on a saved release; the same verdict again adds nothing."""
@@ -232,8 +238,10 @@ class Registry:
                 except ReleaseError:
                     # Not a release that anybody saved, and `load` refuses it; it must not stand in a revert's way.
                     continue
-                teacher = found.lineage.teacher
+                teacher, dropped = found.lineage.teacher, found.lineage.dropped_teacher
                 reason = f"a student of {teacher}" if teacher else "trained without a teacher"
+                if dropped:
+                    reason = f"released without its teacher, {dropped}: its control did better"
                 self._append("saved", name, reason=reason, details={"manifest": found.hash, "teacher": teacher})
 
     def _append(self, event: Event, release: str, *, reason: str, details: Mapping[str, Any]) -> None:

@@ -181,6 +181,15 @@ def test_each_release_holds_its_card_and_one_command_shows_it_with_what_happened
         assert words in shown.stdout
 
 
+def test_a_release_is_judged_the_same_after_more_data_has_landed(
+    finished: Stillhouse, rows: list[dict[str, Any]]
+) -> None:
+    for row in rows:
+        again = finished.run("gate", "again", row["release"])
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "the same decision" in again.stdout
+
+
 def test_production_is_the_second_release_until_it_is_reverted(
     finished: Stillhouse, rows: list[dict[str, Any]]
 ) -> None:

@@ -10,6 +10,7 @@ from decisions.calibration import SegmentFigures
 from decisions.criterion import Criterion, Decision
 from decisions.gate import ActionFigures, gate
 from decisions.interval import Interval
+from decisions.off_policy import OffPolicyFigures, RankingFigures
 from decisions.serving import ServingFigures
 
 SERVING = ServingFigures(weights_bytes=2_000_000, flops=270_000, pcoc_without={"age": 1.1, "item_click_rate": 0.8})
@@ -20,6 +21,16 @@ def normal(figure: float, error: float) -> Interval:
     return Interval.normal(figure, standard_error=error)
 
 
+RANKING = RankingFigures(
+    snips=0.61, dr=0.6, effective_rows=900.0, rewarded=120, mean_weight=1.01, mean_weight_error=0.03
+)
+# A slice that would show two equal rankings to be equal.
+OFF_POLICY = OffPolicyFigures(
+    requests=40_000, most_candidates=20, candidate=RANKING, production=RANKING, gain=normal(0.004, 0.008)
+)
+THIN = replace(OFF_POLICY, requests=900, gain=normal(0.05, 0.3))
+# Open Bandit lands what was shown, and nothing to order it among.
+ONE_CANDIDATE = OffPolicyFigures(requests=4_500, most_candidates=1)
 # Four weeks of MovieLens: 12,000 ratings of 170 users, 55 % of them 4 or more.
 MOVIELENS = ActionFigures(
     rows=12_000,
@@ -30,8 +41,8 @@ MOVIELENS = ActionFigures(
     ece=0.03,
     ece_noise_floor=0.012,
     segments={
-        "gender=F": SegmentFigures(pcoc=normal(1.07, 0.06), positives=1_900, users=400),
-        "gender=M": SegmentFigures(pcoc=normal(1.03, 0.04), positives=4_700, users=400),
+        "gender=F": SegmentFigures(pcoc=normal(1.07, 0.06), positives=1_900, users=400, production_pcoc=1.05),
+        "gender=M": SegmentFigures(pcoc=normal(1.03, 0.04), positives=4_700, users=400, production_pcoc=1.04),
     },
     auc_gain=normal(0.006, 0.003),
     log_loss_gain=normal(0.004, 0.002),
@@ -71,13 +82,12 @@ def test_movielens_is_released_first_without_and_then_against_production() -> No
 
 
 def test_open_bandit_is_not_released_for_want_of_evidence() -> None:
-    decision = judged(OPEN_BANDIT, production=None, random_slice=True, positions=True, random_slice_rows=4_500)
+    declared = {"random_slice": True, "positions": True, "off_policy": ONE_CANDIDATE, "production": None}
+    decision = judged(OPEN_BANDIT, **declared, random_slice_rows=4_500)
     assert decision.verdict == "needs-a-person"
     assert "click: positives: 43 are too few to decide alone" in decision.reason
-    nearly_none = replace(OPEN_BANDIT, positives=7)
-    assert (
-        judged(nearly_none, production=None, random_slice=True, positions=True, random_slice_rows=9).verdict == "block"
-    )
+    nearly_none = judged(replace(OPEN_BANDIT, positives=7), **declared, random_slice_rows=9)
+    assert nearly_none.verdict == "block"
 
 
 @pytest.mark.parametrize(
@@ -125,8 +135,75 @@ def test_what_is_declared_and_missing_blocks() -> None:
     for rows in (None, 0):
         assert status(judged(MOVIELENS, random_slice=True, random_slice_rows=rows), "random slice") == "block"
     assert status(judged(MOVIELENS, random_slice=True, random_slice_rows=400), "random slice") == "needs-a-person"
-    assert judged(MOVIELENS, random_slice=True, random_slice_rows=4_000).verdict == "pass"
+    declared = {"random_slice": True, "random_slice_rows": 4_000}
+    found = replace(MOVIELENS, positions=MOVIELENS.segments)
+    assert judged(found, **declared, positions=True, off_policy=OFF_POLICY).verdict == "pass"
+    for off_policy in (None, replace(OFF_POLICY, requests=0)):
+        missing = judged(found, **declared, positions=True, off_policy=off_policy)
+        assert status(missing, "click: off-policy value") == "block"
     assert judged(MOVIELENS, actions=["click", "save"]).reason.startswith("save: ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "error", "expected"),
+    [
+        (1.0, 1.1, 0.01, "block"),
+        (1.0, 0.9, 0.01, "block"),
+        # Of a move by a tenth, a twentieth is not proven to be wrong.
+        (1.0, 1.1, 0.035, "needs-a-person"),
+        (1.0, 1.1, 0.06, "pass"),
+        # Towards the truth, and next to a production that is as wrong.
+        (1.2, 1.1, 0.01, "pass"),
+        (1.09, 1.1, 0.01, "pass"),
+        (float("nan"), 1.1, 0.01, "block"),
+    ],
+)
+def test_a_segment_that_moved_away_from_the_truth_stops_a_release(
+    before: float, after: float, error: float, expected: str
+) -> None:
+    segment = SegmentFigures(pcoc=normal(after, error), positives=4_000, users=400, production_pcoc=before)
+    decision = judged(replace(MOVIELENS, segments={"gender=F": segment}))
+    assert status(decision, "click: PCOC by segment against production") == expected
+
+
+@pytest.mark.parametrize(
+    ("off_policy", "support", "value"),
+    [
+        (OFF_POLICY, "pass", "pass"),
+        (replace(OFF_POLICY, gain=normal(-0.035, 0.008)), "pass", "block"),
+        (replace(OFF_POLICY, gain=normal(-0.027, 0.0105)), "pass", "needs-a-person"),
+        # What a thin slice leaves open is not asked of it; what it proves at 99 % is.
+        (THIN, "pass", "not applicable"),
+        (replace(THIN, gain=normal(-0.5, 0.29)), "pass", "not applicable"),
+        (replace(THIN, gain=normal(-0.5, 0.2)), "pass", "needs-a-person"),
+        (replace(THIN, gain=normal(-0.7, 0.2)), "pass", "block"),
+        (replace(OFF_POLICY, gain=NAN), "pass", "block"),
+        # Handfuls of rows say nothing at all, and propensities that do not add up say what is not so.
+        (replace(OFF_POLICY, candidate=replace(RANKING, effective_rows=31.0)), "not applicable", "not applicable"),
+        (replace(OFF_POLICY, production=replace(RANKING, rewarded=2)), "not applicable", "not applicable"),
+        (replace(OFF_POLICY, candidate=replace(RANKING, mean_weight=1.3)), "block", "not applicable"),
+        (ONE_CANDIDATE, "not applicable", "not applicable"),
+    ],
+)
+def test_off_policy_value_decides_as_far_as_the_slice_can_tell(
+    off_policy: OffPolicyFigures, support: str, value: str
+) -> None:
+    decision = judged(
+        replace(MOVIELENS, positions=MOVIELENS.segments),
+        positions=True,
+        random_slice=True,
+        random_slice_rows=4_000,
+        off_policy=off_policy,
+    )
+    assert [status(decision, f"click: off-policy {what}") for what in ("support", "value")] == [support, value]
+
+
+def test_without_positions_or_production_nothing_is_asked_of_the_slice() -> None:
+    unplaced = judged(MOVIELENS, random_slice=True, random_slice_rows=4_000, off_policy=OFF_POLICY)
+    assert status(unplaced, "click: off-policy value") == "not applicable"
+    alone = replace(OFF_POLICY, production=None, gain=None)
+    first = judged(MOVIELENS, random_slice=True, positions=True, production=None, off_policy=alone)
+    assert [status(first, f"click: off-policy {what}") for what in ("support", "value")] == ["pass", "not applicable"]
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,14 @@ def test_training_gives_the_same_weights_either_way(
 ) -> None:
     TINY.save(built.landing)
     written, unwritten = (
-        plan("2025-12-29", recipe=recipes[name], sampling=pins[sampling], examples=pins["examples_v1"], home=built)
+        plan(
+            "2025-12-29",
+            recipe=recipes[name],
+            sampling=pins[sampling],
+            examples=pins["examples_v1"],
+            random_slice=pin("marts.random_slice", home=built),
+            home=built,
+        )
         for name, sampling in (("written", "training_examples"), ("unwritten", "sampling_rates"))
     )
     rows = [training_rows(planned).table.drop_columns("recipe") for planned in (written, unwritten)]

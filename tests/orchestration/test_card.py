@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.home import Home
-from orchestration.card import CARD, card, teachers_of
+from orchestration.card import CARD, card
 from orchestration.plan import Plan
 from orchestration.retrain import calibrate_pair, evaluate_pair, train
 from ranker import FeatureSpec
-from registry import Artifact, Entry, Registry
-from tests.orchestration.small_releases import DATASET, RECIPE, SPEC, TEACHER, examples, write
+from registry import Artifact, Registry
+from tests.orchestration.small_releases import DATASET, RECIPE, SPEC, examples, write
 from tests.registry.conftest import build_release
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
@@ -147,32 +147,20 @@ def test_what_a_log_says_is_never_markup(two: tuple[Artifact, Artifact]) -> None
 
 def test_it_can_be_made_again_from_the_other_files(two: tuple[Artifact, Artifact]) -> None:
     first, student = two
-    for release, teachers in ((first, []), (student, [first.id])):
-        assert card(release.files, lineage=release.lineage, teachers=teachers) == release.files[CARD]
+    for release in (first, student):
+        assert card(release.files, lineage=release.lineage) == release.files[CARD]
         bare = {name: content for name, content in release.files.items() if name != CARD}
-        assert card(bare, lineage=release.lineage, teachers=teachers) == release.files[CARD]
+        assert card(bare, lineage=release.lineage) == release.files[CARD]
 
 
 def test_a_picture_that_nobody_foresaw_is_shown_by_its_name(two: tuple[Artifact, Artifact]) -> None:
     first = two[0]
     files = {**first.files, "off_policy.png": first.files["loss_curve.png"]}
-    assert "Off policy." in Page(card(files, lineage=first.lineage, teachers=[])).text
+    assert "Off policy." in Page(card(files, lineage=first.lineage)).text
 
 
 def test_a_release_that_was_never_judged_has_a_card_too() -> None:
     files, lineage = build_release()
-    shown = Page(card(files, lineage=lineage, teachers=[])).text
+    shown = Page(card(files, lineage=lineage)).text
     assert "not judged" in shown
     assert lineage.inputs[0].content_hash in shown
-
-
-def saved(release: str, teacher: str | None) -> Entry:
-    return Entry(number=1, at="", event="saved", release=release, reason="", details={"teacher": teacher})
-
-
-def test_the_chain_of_teachers_ends_with_the_one_that_had_none() -> None:
-    entries = [saved("a", None), saved("b", "a"), saved("other", "a"), saved("c", "b")]
-    assert teachers_of("c", entries) == ["c", "b", "a"]
-    assert teachers_of(None, entries) == []
-    # A teacher from another home has no entry: the chain is what is known of it.
-    assert teachers_of(TEACHER, entries) == [TEACHER]

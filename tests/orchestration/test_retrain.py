@@ -7,8 +7,9 @@ import pytest
 
 from lakehouse.home import Home
 from orchestration.again import plan_of
+from orchestration.evaluating import costs_of_missing_features
 from orchestration.plan import Plan, evaluation_rows, training_rows
-from orchestration.retrain import checkpoint_of, costs_of_missing_features, train
+from orchestration.retrain import calibrate_pair, checkpoint_of, train
 from ranker import Ranker, checkpoint, unpack_moments
 from registry import Registry
 from tests.orchestration.small_releases import build, examples, save, write
@@ -69,8 +70,8 @@ def test_a_warm_start_goes_on_from_production_with_the_rows_since(home: Home, wa
 
 
 def test_what_a_feature_s_lack_would_cost_is_listed_by_action(warm: Plan, home: Home) -> None:
-    candidate = train(replace(warm, train_since=None), home=home)
-    losses = costs_of_missing_features(candidate.student, evaluation_rows(warm), warm)
+    student = calibrate_pair(train(replace(warm, train_since=None), home=home)).student
+    losses = costs_of_missing_features(student, evaluation_rows(warm), warm)
     assert [(loss["group"], loss["action"]) for loss in losses] == [("strength", "click")]
     assert all(value is not None for value in losses[0].values())
 

@@ -1,11 +1,12 @@
 """The code version names a commit only where the code is exactly that commit."""
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from registry import Lineage, code_version, environment
+from registry import Lineage, ReleaseError, code_version, environment
 from tests.registry.conftest import Build
 
 
@@ -41,6 +42,17 @@ def test_the_code_version_is_the_commit_or_the_content(tmp_path: Path) -> None:
 def test_a_lineage_survives_its_file(build: Build) -> None:
     lineage = build()[1]
     assert Lineage.from_bytes(lineage.to_bytes()) == lineage
+
+
+def test_releases_of_before_there_was_a_chain_of_teachers_still_load(build: Build) -> None:
+    lineage = build()[1]
+    content = json.loads(lineage.to_bytes())
+    for later in ("teachers", "dropped_teacher"):
+        del content[later]
+    assert Lineage.from_bytes(json.dumps(content).encode()) == lineage
+    del content["teacher"]
+    with pytest.raises(ReleaseError, match="must hold the keys"):
+        Lineage.from_bytes(json.dumps(content).encode())
 
 
 def test_a_partition_is_a_day(build: Build) -> None:
