@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "freeze": Entry("cli.retention", "Copy what a release was made from, so that it outlives the tables."),
     },
     "On call": {
+        "alerts": Entry("cli.alerts", "List what somebody should look at now, with the next step of each."),
         "production": Entry("cli.releases", "Say what is in production, since when, why, and from which data."),
         "history": Entry("cli.releases", "List every release, promotion and revert."),
         "revert": Entry("cli.releases", "Put the last good release back."),

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 ACTIONS = ("click", "long_click", "save", "hide")
+Cadence = Literal["daily", "three-daily", "weekly", "bi-weekly", "monthly"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,7 @@ class Dataset:
     What is declared absent (a random slice, positions) is not asked for later; what is declared and missing blocks.
     `last_day` is None for a log that goes on. `calibration_days` and `evaluation_days` say how much traffic
     it takes to fit a calibrator and to tell two models apart: a quiet log needs more days than a busy one.
+    `cadence` says how often its ranker is retrained.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Dataset:
     calibration_days: int
     evaluation_days: int
     source: str
+    # A week has every weekday once; what other rhythms gain and cost: `make bench NAME=cadence`.
+    cadence: Cadence = "weekly"
 
     def __post_init__(self) -> None:
         unknown = set(self.actions) - set(ACTIONS)
@@ -35,6 +39,8 @@ class Dataset:
         for name in ("calibration_days", "evaluation_days"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.cadence not in get_args(Cadence):
+            raise ValueError(f"cadence is {self.cadence!r}; it must be one of {get_args(Cadence)}")
         if self.last_day is not None and self.last_day < self.first_day:
             raise ValueError(f"last_day {self.last_day} lies before first_day {self.first_day}")
 
@@ -44,7 +50,7 @@ class Dataset:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Dataset":
         expected = {field.name for field in fields(cls)}
-        if set(content) != expected:
+        if set(content) | {"cadence"} != expected:
             raise ValueError(f"a data set contract holds exactly the keys {sorted(expected)}, not {sorted(content)}")
         first_day, last_day = content["first_day"], content["last_day"]
         return cls(

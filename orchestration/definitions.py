@@ -1,18 +1,19 @@
-"""The whole house as Dagster sees it: raw tables, dbt models, the ranker's releases, one job and its schedule."""
+"""The whole house as Dagster sees it: raw tables, dbt models, the ranker's releases, and what runs them when."""
 
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
 from orchestration.models import DBT, PARSED, models
 from orchestration.raw import landed
-from orchestration.releases import WEEKS, calibrated_pair, candidate, evaluation, release, teacher_scores
+from orchestration.releases import PERIODS, calibrated_pair, candidate, evaluation, release, teacher_scores
+from orchestration.sensors import alerts_sensor, schedule_of, watchdog
 
 retrain_job = dg.define_asset_job(
     "retrain",
     selection=dg.AssetSelection.all(),
-    partitions_def=WEEKS,
+    partitions_def=PERIODS,
     executor_def=dg.in_process_executor,
-    description="Ingest what landed, build the models, train, calibrate, evaluate, decide and release one week.",
+    description="Ingest what landed, build the models, train, calibrate, evaluate, decide and release one period.",
 )
 
 backfill_job = dg.define_asset_job(
@@ -25,6 +26,7 @@ backfill_job = dg.define_asset_job(
 defs = dg.Definitions(
     assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release],
     jobs=[retrain_job, backfill_job],
-    schedules=[dg.build_schedule_from_partitioned_job(retrain_job, name="weekly", hour_of_day=6)],
+    schedules=[schedule_of(retrain_job.name)],
+    sensors=[watchdog, alerts_sensor],
     resources={"dbt": DbtCliResource(project_dir=PARSED, profiles_dir="profiles", target="prod", dbt_executable=DBT)},
 )

@@ -8,7 +8,7 @@ from typing import Any
 from lakehouse import server
 from lakehouse.dataset import Dataset
 from lakehouse.home import Home
-from orchestration.calendar import midnight, monday_of, week_end, windows
+from orchestration.calendar import midnight, monday_of, period_end, windows
 from registry import Registry
 from simulator.sources import SOURCES, land
 
@@ -30,7 +30,7 @@ def run_demo(
     dataset = SOURCES[data].dataset
     weeks = retrained_weeks(dataset)[:retrains]
     on_progress(f"land: {data}")
-    land(data, home, until=week_end(weeks[0]), progress=on_progress)
+    land(data, home, until=period_end(weeks[0], dataset.cadence), progress=on_progress)
     on_progress("lake: starting")
     os.environ.update(server.environment(home))
     from orchestration.runs import run_partition
@@ -43,7 +43,7 @@ def run_demo(
             def say(line: str, number: str = f"retrain {done + 1} of {len(weeks)}, the week of {week}") -> None:
                 on_progress(f"{number}: {line}")
 
-            land(data, home, until=week_end(week), progress=say)
+            land(data, home, until=period_end(week, dataset.cadence), progress=say)
             outcome = run_partition(week, home=home, on_progress=say)
             if outcome.failed:
                 raise RuntimeError(outcome.text)

@@ -27,6 +27,7 @@ from lakehouse.watch import kept_up
 from lakehouse.writer import writing
 from orchestration.built import inputs, is_as_left, project_files, remember
 from orchestration.progress import progress
+from orchestration.retries import retried
 from orchestration.translator import RelationTranslator
 
 # The environment's own dbt, whether or not the environment is activated.
@@ -73,6 +74,7 @@ class Days(dg.Config):
 @dbt_assets(
     manifest=PARSED.manifest_path, project=PARSED, dagster_dbt_translator=TRANSLATOR, name="models", pool="lake"
 )
+@retried
 def models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) -> Iterator[Any]:
     """`dbt build` in production; each model's table is pinned as the build left it.
 

@@ -11,6 +11,7 @@ from lakehouse.landing import STREAMS
 from lakehouse.versions import pin
 from orchestration.models import pin_metadata
 from orchestration.progress import progress
+from orchestration.retries import retried
 
 DESCRIPTIONS = {stream.table.removeprefix("raw."): stream.grain for stream in STREAMS.values()} | {
     "quarantine": "One row per landed line that does not fit the contract, with its bytes and the reason."
@@ -27,6 +28,7 @@ DESCRIPTIONS = {stream.table.removeprefix("raw."): stream.grain for stream in ST
     ],
     pool="lake",
 )
+@retried
 def landed() -> Iterator[dg.MaterializeResult[None]]:
     """Landing files → raw.*: every line is loaded, a duplicate, or in quarantine with a reason."""
     report = ingest(home(), progress=progress)

@@ -8,22 +8,23 @@ import dagster as dg
 from lakehouse.home import home
 from lakehouse.recipes import recipe
 from orchestration import metadata, retrain
-from orchestration.calendar import weekly_partitions
+from orchestration.calendar import partitions
 from orchestration.history import publish_history, record_decision
 from orchestration.models import pinned_input
 from orchestration.plan import Plan
 from orchestration.retrain import Candidate, Evaluation, Pair
+from orchestration.retries import retried
 from orchestration.validation import STATISTICS
 from registry.registry import Registry
 
-WEEKS = weekly_partitions(home())
+PERIODS = partitions(home())
 EXAMPLES = dg.AssetKey(["marts", "examples_v1"])
 TRAINING_EXAMPLES = dg.AssetKey(["marts", "training_examples"])
 SAMPLING_RATES = dg.AssetKey(["marts", "sampling_rates"])
 RANDOM_SLICE = dg.AssetKey(["marts", "random_slice"])
 TEACHER_SCORES = dg.AssetKey(["ops", "teacher_scores"])
 STATISTICS_KEYS = [dg.AssetKey(table.split(".")) for table in STATISTICS]
-RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": WEEKS, "owners": ["team:ranking"]}
+RANKER: dict[str, Any] = {"group_name": "ranker", "partitions_def": PERIODS, "owners": ["team:ranking"]}
 
 
 class Start(dg.Config):
@@ -41,6 +42,7 @@ class Start(dg.Config):
     pool="lake",
     **RANKER,
 )
+@retried
 def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.MaterializeResult[Plan]:
     """What the release in production thinks of each training example; empty for the first release."""
     in_use = recipe()
@@ -59,6 +61,7 @@ def teacher_scores(context: dg.AssetExecutionContext, config: Start) -> dg.Mater
 
 
 @dg.asset(kinds={"torch"}, ins={"plan": dg.AssetIn(TEACHER_SCORES)}, **RANKER)
+@retried
 def candidate(plan: Plan) -> dg.MaterializeResult[Candidate]:
     """A student of production, trained on exactly the pinned rows that the recipe keeps, and its control."""
     trained = retrain.train(plan, home=home(), checkpoints=home().dagster / "checkpoints")
@@ -81,6 +84,7 @@ GATE = dg.AssetCheckSpec(
 
 
 @dg.asset(kinds={"torch"}, check_specs=[GATE], **RANKER)
+@retried
 def evaluation(calibrated_pair: Pair) -> Iterator[dg.Output[Evaluation] | dg.AssetCheckResult]:
     """The pair judged on the days after calibration, beside production; saved whatever the gate says of it."""
     registry = Registry(home().releases)
@@ -91,6 +95,7 @@ def evaluation(calibrated_pair: Pair) -> Iterator[dg.Output[Evaluation] | dg.Ass
 
 
 @dg.asset(kinds={"torch"}, pool="lake", **RANKER)
+@retried
 def release(context: dg.AssetExecutionContext, evaluation: Evaluation) -> dg.MaterializeResult[None]:
     """The pair in production. A backfilled week, older than production, is kept and never promoted."""
     registry = Registry(home().releases)

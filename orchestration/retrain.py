@@ -19,6 +19,7 @@ from lakehouse.home import PROJECT, Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
+from orchestration import finished
 from orchestration.calendar import midnight
 from orchestration.card import CARD, card
 from orchestration.evaluating import Days, Model, judge_model
@@ -154,7 +155,7 @@ def plan(
 def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candidate:
     """The student, and where there is a teacher its control: the same rows, seed, start and settings without it.
 
-    checkpoints: a folder from which a training that was killed goes on.
+    checkpoints: a folder from which a training that was killed goes on, and in which one that has finished is found.
     """
     progress("train: reading the training set")
     rows = training_rows(plan)
@@ -168,9 +169,16 @@ def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candida
     def fitted(label: str, logits_BH: torch.Tensor | None) -> Fitted:
         checkpoint = checkpoints and checkpoint_of(plan, label, folder=checkpoints)
         task = Task(plan=plan, taught=logits_BH is not None, label=label, start=start, checkpoint=checkpoint)
-        if plan.num_ranks > 1:
-            return fit_in_ranks(task, fit_rank=fit_with_progress, home=home)
-        return fit_with_progress(task, rows.examples, logits_BH)
+
+        def fit_now() -> Fitted:
+            if plan.num_ranks > 1:
+                return fit_in_ranks(task, fit_rank=fit_with_progress, home=home)
+            return fit_with_progress(task, rows.examples, logits_BH)
+
+        if checkpoints is None:
+            return fit_now()
+        read = inputs if task.taught else rows.sources
+        return finished.once(task, inputs=read, folder=checkpoints / "finished", train=fit_now)
 
     student = fitted("train", logits_BH)
     control = fitted("control", None) if plan.teacher is not None else None

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import psutil
 from filelock import FileLock
 
 from lakehouse.home import Home
+from lakehouse.home import home as current_home
 from orchestration.progress import logger
 from registry.registry import Registry
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 # Marks a run with the process that executes it.
 PROCESS = "stillhouse/pid"
+# Two clocks read the same start of a process so far apart at most.
+CLOCK_S = 2.0
 INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
@@ -39,10 +43,12 @@ def prepare_instance(home: Home) -> None:
 
 
 def latest_partition() -> str:
-    """The newest week that has ended (for a closed log: its last week)."""
-    from orchestration.releases import WEEKS
+    """The newest week or day that has ended and that the cadence retrains (for a closed log: its last)."""
+    from orchestration.calendar import due_partitions
+    from orchestration.releases import PERIODS
 
-    partition = WEEKS.get_last_partition_key()
+    due = due_partitions(current_home(), now=datetime.now(UTC))
+    partition = due[-1] if due else PERIODS.get_last_partition_key()
     if partition is None:
         raise ValueError("no week of the log has ended yet; see first_day in landing/dataset.json")
     return partition
@@ -116,19 +122,56 @@ def run(
     return None if result.success else first_error(result)
 
 
-def close_killed_runs(instance: "dg.DagsterInstance") -> None:
-    """Report runs whose process is gone as failed, and free the pool slots that they still hold.
+def close_killed_runs(instance: "dg.DagsterInstance") -> list[str]:
+    """Report runs whose process is gone as failed, free the pool slots that they still hold, and return their ids.
 
-    Nobody else does it for runs of the command line: a killed process cannot say that it was killed.
+    Nobody else does it for runs of the command line, nor for those of a daemon that was killed with them: a killed
+    process cannot say that it was killed.
     """
     import dagster as dg
 
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(unfinished):
-        process = run.tags.get(PROCESS)
-        if process is not None and (not psutil.pid_exists(int(process)) or int(process) == os.getpid()):
-            instance.report_run_failed(run, "its process was killed; run the week again")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    status = dg.DagsterRunStatus
+    unfinished = [status.NOT_STARTED, status.STARTING, status.STARTED, status.CANCELING]
+    closed = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=unfinished)):
+        run = record.dagster_run
+        process = process_of(record, instance)
+        if process is None or (process.is_alive() and process.pid != os.getpid()):
+            continue
+        instance.report_run_failed(run, "its process was killed; run the week again")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        closed.append(run.run_id)
+    return closed
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process that executes a run, and a moment at which it did."""
+
+    pid: int
+    seen_at: float
+
+    def is_alive(self) -> bool:
+        """Whether it still lives; a later process that was given the same pid is another one."""
+        try:
+            found = psutil.Process(self.pid)
+            return found.create_time() < self.seen_at + CLOCK_S and found.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def process_of(record: "dg.RunRecord", instance: "dg.DagsterInstance") -> Process | None:
+    """Who executes a run: of the command line it is in the run's tags, of the UI or the schedule in its first event."""
+    import dagster as dg
+
+    run = record.dagster_run
+    if PROCESS in run.tags:
+        return Process(int(run.tags[PROCESS]), record.create_timestamp.timestamp())
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        pid = entry.get_dagster_event().engine_event_data.metadata.get("pid")
+        if pid is not None:
+            return Process(int(str(pid.value)), entry.timestamp)
+    return None
 
 
 def first_error(result: object) -> str:

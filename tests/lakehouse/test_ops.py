@@ -54,8 +54,10 @@ def test_appended_rows_arrive_by_name_and_only_once_with_a_key(spark: "SparkSess
         }
     )
     key = ("release_id", "event_id")
-    for _ in range(2):
-        ops.append(spark, "ops.teacher_scores", rows, home=lake_home, key=key)
+    ops.append(spark, "ops.teacher_scores", rows, home=lake_home, key=key)
+    once = pin("ops.teacher_scores", home=lake_home)
+    ops.append(spark, "ops.teacher_scores", rows, home=lake_home, key=key)
+    assert pin("ops.teacher_scores", home=lake_home) == once
     more = pa.concat_tables([rows, rows.slice(0, 1).set_column(0, "event_id", [["e3"]])])
     ops.append(spark, "ops.teacher_scores", more, home=lake_home, key=key)
     there = read(pin("ops.teacher_scores", home=lake_home)).to_pylist()
