@@ -91,7 +91,6 @@ def _as_json(found: Artifact, *, standing: str, events: Iterable[tuple[str, str,
         "metrics": json_of(found.files, "metrics.json"),
         "lineage": asdict(found.lineage),
         "training": json_of(found.files, "training.json"),
-        "teachers": list(found.lineage.teachers),
         "events": [{"at": at, "event": what, "reason": why} for at, what, why in events],
         "files": {name: asdict(record) for name, record in found.manifest.items()},
     }

@@ -6,6 +6,7 @@ from math import isnan
 
 from decisions.anomalies import RULES, Finding
 from decisions.criterion import Criterion, Status, missing, not_applicable
+from decisions.days import FEWEST_USERS
 from decisions.drift import Drift
 from decisions.rules import evidence
 
@@ -170,7 +171,7 @@ def check_columns(kinds: Mapping[str, str], found: Mapping[str, str]) -> Criteri
 def check_days(findings: Sequence[Finding], *, days: int, judged: int) -> list[Criterion]:
     """One criterion for each rule on the new days, `judged` of which had days enough before them."""
     if not judged:
-        reason = f"none of {days} new days has enough days before it to be compared with"
+        reason = f"none of {days} new days has two weeks of days with {FEWEST_USERS} users before it to compare it with"
         return [not_applicable("data: days", reason)]
     criteria = []
     for rule in RULES:
@@ -187,7 +188,7 @@ def check_drift(drifts: Sequence[Drift]) -> Criterion:
     """Warn of what moved further than this log's days move by themselves."""
     name = "data: drift"
     if not drifts:
-        return not_applicable(name, "no new day has enough days before it to say what is usual")
+        return not_applicable(name, "no new day has days with users enough before it to say what is usual")
     days = len({one.day for one in drifts})
     moved = sorted((one for one in drifts if one.drifted), key=lambda one: one.p_value)
     if not moved:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 # Every half per cent; what monitoring.feature_statistics keeps of a number's distribution.
 LEVELS_L = np.linspace(0, 1, 201)
+# What a handful of users did on a day says nothing of the next one: they bring many rows each, and others come.
+FEWEST_USERS = 100
 # Days are compared with the same weekdays of so many weeks before: no service is on Sunday what it is on Monday.
 WEEKS = 4
 

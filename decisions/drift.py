@@ -14,7 +14,16 @@ from math import log
 import numpy as np
 from scipy.stats import f, false_discovery_control
 
-from decisions.days import LEVELS_L, WEEKS, DayFigures, FeatureFigures, cumulative, pooled_numbers, reference_of
+from decisions.days import (
+    FEWEST_USERS,
+    LEVELS_L,
+    WEEKS,
+    DayFigures,
+    FeatureFigures,
+    cumulative,
+    pooled_numbers,
+    reference_of,
+)
 
 # The days whose distances say what is usual, and how many of them it takes to say it.
 PAST_DAYS = 28
@@ -25,7 +34,7 @@ UNUSUAL = 40.0
 CLEAR = 1.25
 # E[K²] of the Kolmogorov distribution.
 KOLMOGOROV = np.pi**2 / 12
-# Of so few rows a day's distribution says nothing.
+# Of so few numbers a distribution says nothing.
 FEWEST_ROWS = 200
 # Share of clean days on which anything at all is called drift, by Benjamini and Hochberg's procedure.
 FALSE_DISCOVERY_RATE = 0.01
@@ -160,8 +169,8 @@ def p_value(distance: Distance, usual: Sequence[Distance]) -> float:
 
 def distances(day: DayFigures, days: Mapping[date, DayFigures]) -> dict[str, dict[str, Distance]]:
     """How far each feature and action (`action click`) lies from the same weekdays before; {} without two of them."""
-    reference = [one for one in reference_of(day.day, days) if one.examples >= FEWEST_ROWS]
-    if len(reference) < 2 or day.examples < FEWEST_ROWS:
+    reference = [one for one in reference_of(day.day, days) if one.users >= FEWEST_USERS]
+    if len(reference) < 2 or day.users < FEWEST_USERS:
         return {}
     found = {}
     for name, feature in day.features.items():

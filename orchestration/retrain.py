@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,8 @@ def plan(
     )
     if made.teacher is not None:
         seen_until = registry.load(made.teacher).lineage.windows["evaluate"][1]
-        made = replace(made, validated_since=date.fromisoformat(seen_until))
+        # Its newest day was not whole yet.
+        made = replace(made, validated_since=date.fromisoformat(seen_until) - timedelta(days=1))
     if warm and made.teacher is not None:
         until = registry.load(made.teacher).lineage.windows["train"][1]
         made = replace(made, train_since=date.fromisoformat(until))

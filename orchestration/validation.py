@@ -56,6 +56,8 @@ def validate(plan: Plan) -> Validation:
     )
     rows = statistics_rows(plan)
     days = day_figures({pinned.relation: table for pinned, table in rows.items()}, spec=spec)
+    # The attribution windows of the newest day are still open; it is whole, and judged, by the next retrain.
+    until = min(until, max(days, default=until))
     found = anomalies(days, since=since, until=until, first_day=dataset.first_day, promise=promise)
     broken = {one.day for one in found}
     whole = {day: figures for day, figures in days.items() if day not in broken}
@@ -67,7 +69,7 @@ def validate(plan: Plan) -> Validation:
     return Validation(
         criteria=(
             check_columns({feature.name: _read_as(feature) for feature in spec.features}, schema),
-            *check_days(found, days=(until - since).days, judged=judged),
+            *check_days(found, days=max((until - since).days, 0), judged=judged),
             check_drift(drifted),
         ),
         drifts=tuple(drifted),

@@ -12,10 +12,8 @@ import numpy as np
 
 from decisions.anomalies import features, outcomes, random_traffic, traffic, values
 from decisions.anomalies.seen import FEWEST_DAYS, PAST_DAYS, Promise, Rule, Seen
-from decisions.days import DayFigures
+from decisions.days import FEWEST_USERS, DayFigures
 
-# A day with fewer rows, in a log whose days have so few, says nothing.
-FEWEST_ROWS = 200
 # By the name that a criterion has.
 RULES: Mapping[str, Sequence[Rule]] = {
     "days": [traffic.hours],
@@ -59,7 +57,7 @@ def anomalies(
     for number in range((until - since).days):
         day = since + timedelta(days=number)
         past = [one for one in days_before(day, days) if one.day not in broken]
-        if len(past) < FEWEST_DAYS:
+        if not is_enough(past):
             continue
         if day not in days:
             # A log that is quiet now and then has days without a row.
@@ -68,8 +66,6 @@ def anomalies(
                     Finding(rule="days", day=day, reason=f"no row, and each of {len(past)} days before has some")
                 )
             broken.add(day)
-            continue
-        if days[day].examples < FEWEST_ROWS and np.median([one.examples for one in past]) < FEWEST_ROWS:
             continue
         seen = Seen(day=days[day], past=past, promise=promise)
         new = [
@@ -90,5 +86,9 @@ def days_before(day: date, days: Mapping[date, DayFigures]) -> list[DayFigures]:
 
 
 def is_judged(day: date, days: Mapping[date, DayFigures]) -> bool:
-    """Whether there are days enough before it."""
-    return len(days_before(day, days)) >= FEWEST_DAYS
+    """Whether the days before it can say what is usual."""
+    return is_enough(days_before(day, days))
+
+
+def is_enough(past: Sequence[DayFigures]) -> bool:
+    return len(past) >= FEWEST_DAYS and float(np.median([one.users for one in past])) >= FEWEST_USERS
