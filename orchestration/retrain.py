@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from orchestration import finished
 from orchestration.calendar import midnight
 from orchestration.card import CARD, card
 from orchestration.evaluating import Days, Model, judge_model
-from orchestration.judging import summary, teacher_figures, training_figures
+from orchestration.judging import teacher_figures, training_figures
 from orchestration.plan import (
     Plan,
     Rows,
@@ -34,8 +33,9 @@ from orchestration.plan import (
 )
 from orchestration.progress import progress
 from orchestration.ranks import Task, fit_in_ranks
+from orchestration.report import pictures_of, report_of
 from orchestration.teaching import teacher_logits, write_teacher_scores
-from orchestration.validation import Validation, drift_diagram, validate
+from orchestration.validation import Validation, validate
 from ranker import (
     Calibrator,
     Examples,
@@ -46,19 +46,11 @@ from ranker import (
     Teacher,
     TrainingConfig,
     calibrate,
-    evaluate,
     fit,
-    interval_diagram,
-    loss_curve,
-    reliability_diagram,
     score,
-    segment_changes,
-    segment_diagram,
     unpack_moments,
 )
 from registry import Input, Lineage, Registry, code_version, environment
-
-BOUNDS = ("value", "low", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,42 +223,18 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
     """
     progress("evaluate")
     plan, pointer_version = pair.candidate.plan, registry.pointer().version
-    action, days = plan.dataset.actions[0], Days.of(plan)
-    rows = days.evaluation
+    days = Days.of(plan)
     production = Model.of_release(registry.load(plan.teacher)) if plan.teacher else None
-    verdict = teacher_verdict(pair, rows)
+    verdict = teacher_verdict(pair, days.evaluation)
     drops_teacher = verdict is not None and verdict.is_harmful
     model = pair.control if drops_teacher and pair.control is not None else pair.student
     judged = judge_model(model, beside=production, days=days, plan=plan, checks=pair.candidate.checks)
-    report = evaluate(judged.probabilities, rows.examples, before=judged.production, seed=plan.seed)
-    report["summary"] = summary(report, action=action)
-    report["robustness"] = judged.without
-    report["off_policy"] = judged.off_policy
+    others = {"control": pair.control, "student": pair.student if drops_teacher else None}
+    report = report_of(judged, others=others, rows=days.evaluation, plan=plan)
     if verdict is not None:
         report["teacher"] = {"release": plan.teacher, **verdict.to_json()}
-    if judged.production is not None:
-        report["production"] = beside(judged.production, rows, plan)
-    for name, one in (("control", pair.control), ("student", pair.student if drops_teacher else None)):
-        if one is not None:
-            report[name] = beside(one.probabilities(rows, plan), rows, plan, before=judged.production)
     curve = pair.candidate.control_curve if drops_teacher else pair.candidate.curve
-    pictures = {"loss_curve.png": loss_curve(curve, title="Training loss")} | {
-        f"reliability_{action}.png": reliability_diagram(figures_of["reliability"], title=f"Reliability: {action}")
-        for action, figures_of in report["actions"].items()
-    }
-    if pair.candidate.drifts:
-        pictures["drift.png"] = drift_diagram(pair.candidate.drifts)
-    if judged.off_policy is not None and "rankings" in judged.off_policy:
-        pictures["off_policy.png"] = off_policy_diagram(judged.off_policy, action=action)
-    if judged.production is not None:
-        changes = segment_changes(
-            action,
-            rows.examples,
-            candidate=judged.probabilities[action],
-            baseline=judged.production[action],
-            seed=plan.seed,
-        )
-        pictures["segments.png"] = segment_diagram(changes, title=f"{action}: beside {plan.teacher}")
+    pictures = pictures_of(judged, report, curve=curve, drifts=pair.candidate.drifts, rows=days.evaluation, plan=plan)
     files = {
         **model.files,
         **pictures,
@@ -287,14 +255,6 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         teacher=saved.lineage.teacher,
         inputs=saved.lineage.inputs,
     )
-
-
-def beside(
-    probabilities: dict[str, Any], rows: Rows, plan: Plan, *, before: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """The figures of what stands beside the candidate, on the same rows."""
-    report = evaluate(probabilities, rows.examples, before=before, seed=plan.seed)
-    return {"summary": summary(report, action=plan.dataset.actions[0]), "actions": report["actions"]}
 
 
 def promote(judged: Evaluation, *, registry: Registry) -> str:
@@ -363,18 +323,6 @@ def teacher_verdict(pair: Pair, rows: Rows) -> TeacherVerdict | None:
     verdict = judge_teacher(figures)
     progress(f"teacher {plan.teacher}: {verdict.outcome}, {verdict.reason}")
     return verdict
-
-
-def off_policy_diagram(estimates: dict[str, Any], *, action: str) -> bytes:
-    """What each ranking would earn, by SNIPS and DR, beside the order that was drawn."""
-    values = {
-        f"{ranking}, {estimator.upper()}": tuple(nan if one[name] is None else one[name] for name in BOUNDS)
-        for ranking, by_estimator in estimates["rankings"].items()
-        for estimator, one in by_estimator.items()
-        if estimator in ("snips", "dr")
-    }
-    title = f"Off-policy value on {estimates['requests']:,} random requests"
-    return interval_diagram(values, title=title, axis=f"{action} actions of a request, 95 %")
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
