@@ -1,4 +1,4 @@
-"""Each kind of anomaly planted into 20 simulated days: blocked, and for the right reason? (25 min)
+"""Each kind of anomaly planted into 20 simulated days: blocked, and for the right reason? (25 minutes)
 
 The days are those of a service whose users, items and tastes come and go, with 10,000 examples and 51 features each;
 clean days are judged as well. The rules' limits were chosen on worlds 100 to 104.

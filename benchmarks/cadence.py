@@ -1,7 +1,7 @@
-"""How often to retrain: what daily to monthly retrains cost and bring, in simulated worlds. (40 min)
+"""How often to retrain: what daily to monthly retrains cost and bring, in simulated worlds. (40 minutes)
 
 Each cadence has a chain of releases in the same worlds, made as a scheduled retrain makes them: afresh on all rows up
-to two weeks before, with the release before as teacher; calibrated on the week after those; the last week is the gate's.
+to two weeks before, with the release before as teacher; calibrated on the week after; the last week is the gate's.
 A release serves until the next one, and is judged on every day that it serves, by the true chances of a click: AUC, and
 the regret, which is what its calibrated probabilities lose in log loss against the truth. The cost is the rows that its
 students are trained on; a control costs as much again. Fast drift brings four usual weeks' drift each week.

@@ -1,4 +1,4 @@
-"""Drift on simulated days: false alarms on clean ones, and what is noticed of planted shifts. (35 min)
+"""Drift on simulated days: false alarms on clean ones, and what is noticed of planted shifts. (35 minutes)
 
 The days are those of a service whose users, items and tastes come and go, with 10,000 examples and 51 features each.
 Beside it the usual defaults, a PSI or a Jensen–Shannon distance of .1 against the same reference. The limits were
