@@ -4,7 +4,7 @@ Reads pinned versions of monitoring.* only, so that a week judged again is judge
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Any
 
@@ -174,23 +174,8 @@ def _day(
         calibrate_share=_number(row["calibrate_share"]),
         evaluate_share=_number(row["evaluate_share"]),
     )
-    same = (
-        "day",
-        "examples",
-        "requests",
-        "users",
-        "items",
-        "hours",
-        "first_places",
-        "repeated_items",
-        "repeated_places",
-        "most_of_a_user",
-        "of_new_users",
-        "of_new_items",
-        "mean_draw",
-    )
     return DayFigures(
-        **{name: row[name] for name in same},
+        **{field.name: row[field.name] for field in fields(DayFigures) if field.name in row},
         acted=sum(one["acted"] for one in labels),
         positives={label.action: sum(one[label.name] for one in labels) for label in spec.labels},
         features=features,

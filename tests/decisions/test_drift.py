@@ -1,6 +1,6 @@
 """Drift on days whose rows are drawn from known distributions, and the p-values against SciPy's."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -29,30 +29,13 @@ def a_day(number: int, chance: np.random.Generator, *, level: float = 0.0, rate:
         )
         for name, counts in words.items()
     }
-    nothing: dict[str, Any] = dict.fromkeys(
-        (
-            "requests",
-            "items",
-            "hours",
-            "first_places",
-            "repeated_items",
-            "repeated_places",
-            "most_of_a_user",
-            "of_new_users",
-            "of_new_items",
-            "mean_draw",
-        ),
-        0,
-    )
+    counts: dict[str, Any] = {field.name: 0 for field in fields(DayFigures) if field.type in (int, float)}
     clicks = int(chance.binomial(ROWS, rate))
     return DayFigures(
         day=FIRST + timedelta(days=number),
-        examples=ROWS,
-        acted=clicks,
         positives={"click": clicks},
         features=features,
-        users=ROWS,
-        **nothing,
+        **counts | {"examples": ROWS, "users": ROWS, "acted": clicks},
     )
 
 

@@ -206,7 +206,8 @@ def test_everything_at_once_on_a_cluster_is_what_came_bit_by_bit_in_one_process(
     for relation in sorted(compared):
         ours, theirs = (read(pin(relation, home=home)) for home in (backfilled, clustered))
         assert theirs.schema.names == ours.schema.names, relation
-        assert ours.num_rows >= 10, relation
+        # A row a day at least.
+        assert ours.num_rows >= 8, relation
         assert content(theirs) == content(ours), relation
 
 
