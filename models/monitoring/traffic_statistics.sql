@@ -74,7 +74,8 @@ rows_of_day as (
         count(distinct hour_of_day) as hours,
         count_if(user_exposures = 0) as of_new_users,
         count_if(item_exposures = 0) as of_new_items,
-        avg(draw) as mean_draw
+        -- Sums of doubles differ in their last digits with the order in which a cluster adds.
+        round(avg(draw), 9) as mean_draw
     from examples
     group by day
 
@@ -131,7 +132,7 @@ random_of_day as (
         sum(candidates) as random_candidates,
         sum(examples) as random_examples,
         sum(without_propensity) as without_propensity,
-        avg(propensity_sum) as propensity_sum,
+        round(avg(propensity_sum), 9) as propensity_sum,
         min(smallest_propensity) as smallest_propensity,
         max(largest_propensity) as largest_propensity,
         sum(calibrate) / sum(candidates) as calibrate_share,
