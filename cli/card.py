@@ -14,9 +14,10 @@ from rich.table import Table
 
 from cli.gate import COLOURS
 from cli.releases import NOTHING_YET, fail
+from decisions.criterion import STATUSES, in_order
 from lakehouse.home import home
 from orchestration.card import CARD, actions_of, card, figures_of, json_of, settings_of, sides_of
-from orchestration.page import STATUSES, figure, in_order
+from orchestration.page import figure
 from registry import Artifact, Entry, Registry, ReleaseError
 from registry.standing import standings
 

@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.releases import fail, show_in_sql
+from decisions.criterion import in_order
 from lakehouse.home import home
 from registry import Registry, ReleaseError
 
-# In the order in which they are read.
 COLOURS = {
     "block": "red",
     "needs-a-person": "yellow",
@@ -51,7 +51,7 @@ def show(release: str | None, as_json: bool) -> None:
         click.echo(json.dumps({"release": found.id, **decision, **told, "override": said}, indent=2))
         return
     criteria = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for one in sorted(decision["criteria"], key=lambda one: list(COLOURS).index(one["status"])):
+    for one in in_order(decision["criteria"]):
         criteria.add_row(f"[{COLOURS[one['status']]}]{one['status']}", escape(one["name"]), escape(one["reason"]))
     console = Console(highlight=False)
     console.print(criteria)

@@ -1,13 +1,14 @@
 """A criterion's outcome, and the one decision that follows from all of them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Verdict = Literal["pass", "needs-a-person", "block"]
-# A criterion that warns is for people to look at, and holds nothing up.
-Status = Literal["pass", "warn", "needs-a-person", "block", "not applicable"]
+# In the order in which they are read: what speaks against a release first. One that warns holds nothing up.
+Status = Literal["block", "needs-a-person", "warn", "pass", "not applicable"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,11 @@ def judge(criteria: Iterable[Criterion]) -> Decision:
     if warnings:
         reason = f"no criterion speaks against it; a warning of {', '.join(warnings)}"
     return Decision(verdict="pass", criteria=criteria, reason=reason)
+
+
+def in_order(criteria: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Criteria as plain JSON, those that speak against a release first."""
+    return sorted(criteria, key=lambda one: STATUSES.index(one["status"]))
 
 
 def missing(name: str, reason: str) -> Criterion:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from decisions.criterion import in_order
 from lakehouse.recipes import Recipe
-from orchestration.page import in_order, pictures, render
+from orchestration.page import pictures, render
 from registry import Lineage
 
 CARD = "card.html"

@@ -5,8 +5,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from decisions.criterion import in_order
 from lakehouse.home import Home
-from orchestration.page import figure, in_order, pictures, render
+from orchestration.page import figure, pictures, render
 from registry import Registry
 
 FIGURES = ("auc", "log_loss", "pcoc", "churn")

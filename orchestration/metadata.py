@@ -6,9 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from decisions.criterion import in_order
 from lakehouse.home import home
 from orchestration.card import CARD
-from orchestration.page import figure, in_order, number
+from orchestration.page import figure, number
 from orchestration.plan import Plan
 from orchestration.retrain import Candidate, Evaluation, Pair
 from registry import Input, Pointer

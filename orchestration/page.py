@@ -8,8 +8,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-# What speaks against a release is read first.
-STATUSES = ("block", "needs-a-person", "pass", "not applicable")
 # By the name of the file, or its beginning: the caption, and what is to be seen.
 SHOWN = {
     "loss_curve": ("Learning curve", "Training loss per example against examples seen."),
@@ -36,11 +34,6 @@ class Picture:
 def render(template: str, **content: Any) -> str:
     """A page of `orchestration/pages`, every value in it escaped. Raises UndefinedError for content that is missing."""
     return PAGES.get_template(template).render(**content)
-
-
-def in_order(criteria: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A gate's criteria as plain JSON, those that speak against the release first."""
-    return sorted(criteria, key=lambda one: STATUSES.index(one["status"]))
 
 
 def pictures(files: Mapping[str, bytes]) -> list[Picture]:

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from decisions.criterion import STATUSES
 from lakehouse.home import Home
 from orchestration.card import CARD, card
 from orchestration.plan import Plan
-from orchestration.retrain import calibrate_pair, evaluate_pair, train
+from orchestration.retrain import as_json, calibrate_pair, evaluate_pair, train
 from ranker import FeatureSpec
 from registry import Artifact, Registry
 from tests.orchestration.small_releases import DATASET, RECIPE, SPEC, examples, write
@@ -164,3 +165,15 @@ def test_a_release_that_was_never_judged_has_a_card_too() -> None:
     shown = Page(card(files, lineage=lineage)).text
     assert "not judged" in shown
     assert lineage.inputs[0].content_hash in shown
+
+
+def test_a_criterion_that_warns_stands_behind_what_refuses_and_before_what_passes() -> None:
+    files, lineage = build_release()
+    asked = {"figure": None, "lower": None, "upper": None, "limit": None}
+    criteria = [
+        {**asked, "name": f"of {status}", "status": status, "reason": f"because {status}"} for status in STATUSES[::-1]
+    ]
+    files["gate.json"] = as_json({"verdict": "block", "reason": "because", "criteria": criteria})
+    shown = Page(card(files, lineage=lineage)).text
+    places = [shown.index(f"because {status}") for status in STATUSES]
+    assert places == sorted(places)
