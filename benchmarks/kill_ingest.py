@@ -27,6 +27,7 @@ from benchmarks import _tiny_logs as logs
 from benchmarks._figures import FOLDER, Figure, report
 from lakehouse import guard, server
 from lakehouse.home import PROJECT, Home
+from lakehouse.ingest.ledger import write_durably
 from lakehouse.landing import STREAMS
 from lakehouse.versions import pin, read
 from tests import small_lake
@@ -86,9 +87,7 @@ class State:
 
     def write(self) -> None:
         content = {name: value for name, value in asdict(self).items() if name != "path"}
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps(content, indent=1))
-        draft.replace(self.path)
+        write_durably(self.path, json.dumps(content, indent=1))
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from benchmarks._figures import FOLDER, Figure, report
 from benchmarks.kill_ingest import OF_A_BUILD, OF_THE_CLOCK, stillhouse, surroundings
 from lakehouse import guard, server
 from lakehouse.home import PROJECT, Home
+from lakehouse.ingest.ledger import write_durably
 from lakehouse.versions import pin, read
 from orchestration.runs import prepare_instance, process_of
 from registry import Registry, ReleaseError
@@ -88,9 +89,7 @@ class State:
 
     def write(self) -> None:
         content = {name: value for name, value in asdict(self).items() if name != "path"}
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps(content, indent=1))
-        draft.replace(self.path)
+        write_durably(self.path, json.dumps(content, indent=1))
 
 
 def main() -> None:

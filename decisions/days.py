@@ -3,7 +3,8 @@
 Shapes: L levels of a distribution.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from math import nan
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 # Every half per cent; what monitoring.feature_statistics keeps of a number's distribution.
 LEVELS_L = np.linspace(0, 1, 201)
+# What is usual is told by so many days before, and by no fewer than so many.
+PAST_DAYS = 28
+FEWEST_DAYS = 14
 # What a handful of users did on a day says nothing of the next one: they bring many rows each, and others come.
 FEWEST_USERS = 100
 # Days are compared with the same weekdays of so many weeks before: no service is on Sunday what it is on Monday.
@@ -93,6 +97,11 @@ class DayFigures:
     random: RandomFigures | None = None
 
 
+def days_before(day: date, number: int) -> list[date]:
+    """The oldest first."""
+    return [day - timedelta(days=back) for back in range(number, 0, -1)]
+
+
 def reference_of(day: date, days: Mapping[date, DayFigures]) -> list[DayFigures]:
     """The days of which `days` knows, out of the same weekdays of the weeks before."""
     before = (day - timedelta(weeks=week) for week in range(1, WEEKS + 1))
@@ -126,3 +135,18 @@ def pooled_numbers(parts: Sequence[tuple[Floats, int]], at: Floats) -> tuple[Flo
     below = sum((low * count for low, _, count in found), np.zeros(len(at)))
     up_to = sum((high * count for _, high, count in found), np.zeros(len(at)))
     return below / rows, up_to / rows
+
+
+def ks_distance(quantiles_L: Floats, parts: Sequence[tuple[Floats, int]]) -> float:
+    """sup |F − G| of a distribution and that of several days together, each with its number of rows."""
+    at = np.unique(np.concatenate([quantiles_L, *(other_L for other_L, _ in parts)]))
+    (below, up_to), (others_below, others_up_to) = cumulative(quantiles_L, at), pooled_numbers(parts, at)
+    return float(max(np.abs(below - others_below).max(), np.abs(up_to - others_up_to).max()))
+
+
+def total_values(features: Iterable[FeatureFigures]) -> dict[str, int]:
+    """How many examples have each value, over several days."""
+    totals: Counter[str] = Counter()
+    for feature in features:
+        totals.update({value: counts.examples for value, counts in feature.values.items()})
+    return totals

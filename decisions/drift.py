@@ -8,26 +8,26 @@ apart clean days lie is learnt, not assumed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from math import log
 
 import numpy as np
 from scipy.stats import f, false_discovery_control
 
 from decisions.days import (
+    FEWEST_DAYS,
     FEWEST_USERS,
     LEVELS_L,
+    PAST_DAYS,
     WEEKS,
     DayFigures,
     FeatureFigures,
-    cumulative,
-    pooled_numbers,
+    days_before,
+    ks_distance,
     reference_of,
+    total_values,
 )
 
-# The days whose distances say what is usual, and how many of them it takes to say it.
-PAST_DAYS = 28
-FEWEST_DAYS = 14
 # A past distance beyond so many medians was itself no usual day, and does not count.
 UNUSUAL = 40.0
 # How much greater than the greatest usual effect a drift must be.
@@ -130,10 +130,6 @@ def drifts(day: date, known: Known, *, leave_out: frozenset[str] = frozenset()) 
     return sorted(verdicts, key=lambda one: (not one.drifted, one.p_value, one.name))
 
 
-def days_before(day: date, number: int) -> list[date]:
-    return [day - timedelta(days=back) for back in range(number, 0, -1)]
-
-
 def _surprise(day: date, name: str, measure: str, known: Known) -> Distance | None:
     """A day's distance; of a measure with a direction, beyond what the week before led to expect: logs have trends."""
     distance = known.get(day, {}).get(name, {}).get(measure)
@@ -197,30 +193,24 @@ def _of_numbers(
     if not len(feature.quantiles_L) or not known or rows < FEWEST_ROWS:
         return ()
     others = sum(count for _, count in known)
-    at = np.unique(np.concatenate([feature.quantiles_L, *(one for one, _ in known)]))
-    below, up_to = cumulative(feature.quantiles_L, at)
-    reference_below, reference_up_to = pooled_numbers(known, at)
-    distance = float(max(np.abs(below - reference_below).max(), np.abs(up_to - reference_up_to).max()))
-    rows_squared = rows * others / (rows + others)
+    distance = ks_distance(feature.quantiles_L, known)
+    effective_rows = rows * others / (rows + others)
     pooled = np.array([quantiles_L[TRIMMED] for quantiles_L, _ in known])
     weights = np.array([count for _, count in known]) / others
     mean = float(weights @ pooled.mean(axis=1))
     deviation = float(np.sqrt(weights @ ((pooled - mean) ** 2).mean(axis=1)))
-    found = Distance(measure=KS, effect=distance, score=rows_squared * distance**2)
+    found = Distance(measure=KS, effect=distance, score=effective_rows * distance**2)
     if deviation == 0:
         return (found,)
     shift = (float(feature.quantiles_L[TRIMMED].mean()) - mean) / deviation
-    return found, Distance(measure=SHIFT, effect=shift, score=rows_squared * shift**2)
+    return found, Distance(measure=SHIFT, effect=shift, score=effective_rows * shift**2)
 
 
 def _of_values(
     feature: FeatureFigures, examples: int, reference: Sequence[tuple[FeatureFigures, int]]
 ) -> tuple[Distance, ...]:
     """Total variation and Pearson's chi-square over the reference's commonest values, all others, and missing ones."""
-    totals: dict[str, int] = {}
-    for one, _ in reference:
-        for value, counts in one.values.items():
-            totals[value] = totals.get(value, 0) + counts.examples
+    totals = total_values(one for one, _ in reference)
     top = sorted(totals, key=lambda value: (-totals[value], value))[:TOP_VALUES]
     others = sum(rows for _, rows in reference)
     expected = [*(totals[value] for value in top), sum(one.missing for one, _ in reference)]

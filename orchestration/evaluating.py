@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from math import isnan, nan
 from typing import Any
 
@@ -34,22 +35,23 @@ class Model:
     def of_release(cls, artifact: Artifact) -> "Model":
         return cls(files=artifact.files, calibrator=Calibrator.from_json(artifact.json("calibrator.json")))
 
+    @cached_property
     def ranker(self) -> Ranker:
         return Ranker.from_files(dict(self.files))
 
     def probabilities(self, rows: Rows, plan: Plan) -> dict[str, Floats]:
         """Calibrated p(action) of each row at the position shown, by a model that may know another spec."""
-        model = self.ranker()
+        model = self.ranker
         return self.calibrator.apply(score(model, _read_by(model, rows, plan), position="shown"))
 
     def bare_probabilities(self, rows: Rows, plan: Plan) -> dict[str, Floats]:
         """The same before calibration, as a student learns them."""
-        model = self.ranker()
+        model = self.ranker
         return score(model, _read_by(model, rows, plan), position="shown").probabilities()
 
     def ranking_scores(self, rows: Rows, plan: Plan) -> Floats:
         """What it orders a request by: calibrated p(first action) as if each candidate stood first."""
-        model = self.ranker()
+        model = self.ranker
         return self.calibrator.apply(score(model, _read_by(model, rows, plan), position=1))[plan.dataset.actions[0]]
 
 
@@ -122,7 +124,7 @@ def off_policy_value(
     """What both would earn by the random slice, of the first action; nothing without such rows."""
     if random is None:
         return None, None
-    action, ranker = plan.dataset.actions[0], model.ranker()
+    action, ranker = plan.dataset.actions[0], model.ranker
     examples = _read_by(ranker, random, plan)
 
     def log_odds(positions_B: Positions) -> Floats:
@@ -141,7 +143,7 @@ def off_policy_value(
 def costs_of_missing_features(model: Model, rows: Rows, plan: Plan) -> list[dict[str, Any]]:
     """What each feature's lack would cost each action, the costliest first, on some of the rows; null is undefined."""
     some = np.linspace(0, len(rows.examples) - 1, min(len(rows.examples), ROWS_WITHOUT_FEATURES)).astype(np.int64)
-    ranker = model.ranker()
+    ranker = model.ranker
     examples = Examples.from_arrow(rows.table.take(some), spec=ranker.spec, actions=plan.dataset.actions)
     return [
         {name: None if isinstance(value, float) and isnan(value) else value for name, value in asdict(loss).items()}
@@ -154,10 +156,12 @@ def serving_figures(model: Model, rows: Rows, plan: Plan, *, without: list[dict[
     found = {one["group"]: one["pcoc"] for one in without if one["action"] == plan.dataset.actions[0]}
     return ServingFigures(
         weights_bytes=len(model.files["serving.safetensors"]),
-        flops=flops(model.ranker(), rows.examples),
+        flops=flops(model.ranker, rows.examples),
         pcoc_without={feature: nan if pcoc is None else pcoc for feature, pcoc in found.items()},
     )
 
 
 def _read_by(model: Ranker, rows: Rows, plan: Plan) -> Examples:
+    if model.spec == plan.spec:
+        return rows.examples
     return Examples.from_arrow(rows.table, spec=model.spec, actions=plan.dataset.actions)

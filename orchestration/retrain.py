@@ -129,20 +129,20 @@ def plan(
         statistics=statistics,
         random_slice=random_slice if base.dataset.random_slice else None,
     )
-    if made.teacher is not None:
-        seen_until = registry.load(made.teacher).lineage.windows["evaluate"][1]
-        # Its newest day was not whole yet.
-        made = replace(made, validated_since=date.fromisoformat(seen_until) - timedelta(days=1))
-    if warm and made.teacher is not None:
-        until = registry.load(made.teacher).lineage.windows["train"][1]
-        made = replace(made, train_since=date.fromisoformat(until))
+    teacher = None if made.teacher is None else registry.load(made.teacher)
+    if teacher is not None:
+        ends = {use: date.fromisoformat(end) for use, (_, end) in teacher.lineage.windows.items()}
+        # The newest day that it was judged on was not whole yet.
+        made = replace(made, validated_since=ends["evaluate"] - timedelta(days=1))
+        if warm:
+            made = replace(made, train_since=ends["train"])
     if not recipe.materialised:
         progress(f"sampled rows: {recipe.name}")
         write_sampled_rows(examples, recipe=recipe, rates=sampling, where=trained_on(made), home=home)
-    if made.teacher is None:
+    if teacher is None:
         return made
     progress(f"teacher scores: {made.teacher}")
-    return replace(made, teacher_scores=write_teacher_scores(made, registry.load(made.teacher), home=home))
+    return replace(made, teacher_scores=write_teacher_scores(made, teacher, home=home))
 
 
 def train(plan: Plan, *, home: Home, checkpoints: Path | None = None) -> Candidate:

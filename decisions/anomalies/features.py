@@ -7,11 +7,9 @@ from math import log
 
 import numpy as np
 
-from decisions.anomalies.seen import GROSS_SHARE, Seen
-from decisions.days import LEVELS_L, DayFigures, FeatureFigures, Floats, cumulative
+from decisions.anomalies.seen import GROSS_DISTANCE, GROSS_SHARE, Seen
+from decisions.days import LEVELS_L, DayFigures, FeatureFigures, Floats, ks_distance
 
-# A KS distance that makes two distributions strangers.
-GROSS_DISTANCE = 0.5
 # Quantiles that differ, from which on a number is not a small set of values.
 FINE = 50
 MIDDLE = (LEVELS_L >= 0.1) & (LEVELS_L <= 0.9)
@@ -120,6 +118,4 @@ def _usual_quantiles(past: Sequence[tuple[DayFigures, FeatureFigures]]) -> Float
 
 
 def _distance(one_L: Floats, other_L: Floats) -> float:
-    at = np.unique(np.concatenate([one_L, other_L]))
-    (below, up_to), (other_below, other_up_to) = cumulative(one_L, at), cumulative(other_L, at)
-    return float(max(np.abs(below - other_below).max(), np.abs(up_to - other_up_to).max()))
+    return ks_distance(one_L, [(other_L, 1)])

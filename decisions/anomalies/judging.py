@@ -11,8 +11,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from decisions.anomalies import features, outcomes, random_traffic, traffic, values
-from decisions.anomalies.seen import FEWEST_DAYS, PAST_DAYS, Promise, Rule, Seen
-from decisions.days import FEWEST_USERS, DayFigures
+from decisions.anomalies.seen import Promise, Rule, Seen
+from decisions.days import FEWEST_DAYS, FEWEST_USERS, PAST_DAYS, DayFigures, days_before
 
 # By the name that a criterion has.
 RULES: Mapping[str, Sequence[Rule]] = {
@@ -56,12 +56,12 @@ def anomalies(
     found: list[Finding] = []
     for number in range((until - since).days):
         day = since + timedelta(days=number)
-        past = [one for one in days_before(day, days) if one.day not in broken]
+        past = [one for one in past_of(day, days) if one.day not in broken]
         if not is_enough(past):
             continue
         if day not in days:
             # A log that is quiet now and then has days without a row.
-            if len(days_before(day, days)) == min(PAST_DAYS, (day - first_day).days):
+            if len(past_of(day, days)) == min(PAST_DAYS, (day - first_day).days):
                 found.append(
                     Finding(rule="days", day=day, reason=f"no row, and each of {len(past)} days before has some")
                 )
@@ -80,14 +80,13 @@ def anomalies(
     return found
 
 
-def days_before(day: date, days: Mapping[date, DayFigures]) -> list[DayFigures]:
-    before = (day - timedelta(days=back) for back in range(PAST_DAYS, 0, -1))
-    return [days[one] for one in before if one in days]
+def past_of(day: date, days: Mapping[date, DayFigures]) -> list[DayFigures]:
+    return [days[one] for one in days_before(day, PAST_DAYS) if one in days]
 
 
 def is_judged(day: date, days: Mapping[date, DayFigures]) -> bool:
     """Whether the days before it can say what is usual."""
-    return is_enough(days_before(day, days))
+    return is_enough(past_of(day, days))
 
 
 def is_enough(past: Sequence[DayFigures]) -> bool:

@@ -6,15 +6,14 @@ from math import log
 
 import numpy as np
 
-from decisions.days import DayFigures, FeatureFigures, Floats
+from decisions.days import FEWEST_DAYS, DayFigures, FeatureFigures, Floats
 
-# What is usual is told by these days before; with fewer of them nothing is called unusual.
-PAST_DAYS = 28
-FEWEST_DAYS = 14
 # A rate or count that doubled or halved, and moved twice as far as it ever did.
 DOUBLED = log(2)
 # A share of rows that no clean day gains or loses.
 GROSS_SHARE = 0.1
+# A KS or total variation distance that makes two distributions strangers.
+GROSS_DISTANCE = 0.5
 
 Rule = Callable[["Seen"], Iterator[str]]
 

@@ -1,14 +1,12 @@
 """Rules on the words that a categorical feature holds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from decisions.anomalies.seen import GROSS_SHARE, Seen
-from decisions.days import DayFigures, FeatureFigures
+from decisions.anomalies.seen import GROSS_DISTANCE, GROSS_SHARE, Seen
+from decisions.days import FeatureFigures, total_values
 
-# A total variation distance that makes two distributions strangers.
-GROSS_DISTANCE = 0.5
 # Of a feature with more different values, new ones are no news.
 FEW_VALUES = 100
 
@@ -16,7 +14,7 @@ FEW_VALUES = 100
 def values(seen: Seen) -> Iterator[str]:
     """Values that nobody knows, that are gone, and that no action follows any more."""
     for name, feature, past in seen.features("categorical"):
-        total = _totals(past)
+        total = total_values(one for _, one in past)
         if max(one.distinct_values for _, one in past) <= FEW_VALUES:
             unknown = {value: counts.examples for value, counts in feature.values.items() if value not in total}
             share = sum(unknown.values()) / seen.day.examples
@@ -27,11 +25,10 @@ def values(seen: Seen) -> Iterator[str]:
             shares = [_share(one, value, day.examples) for day, one in past]
             if min(shares) >= GROSS_SHARE / 2 and _share(feature, value, seen.day.examples) < min(shares) / 20:
                 yield f"{name} {value!r} is gone (never in less than {min(shares):.0%} of the rows before)"
-        examples = {value: sum(one.values[value].examples for _, one in past if value in one.values) for value in total}
         for value, counts in feature.values.items():
-            if examples.get(value):
+            if total.get(value):
                 acted = sum(one.values[value].acted for _, one in past if value in one.values)
-                expected = counts.examples * acted / examples[value]
+                expected = counts.examples * acted / total[value]
                 if expected > 30 and counts.acted < 0.1 * expected:
                     yield f"no action where {name} is {value!r}: {counts.acted} of {expected:.0f} to be expected"
 
@@ -39,7 +36,7 @@ def values(seen: Seen) -> Iterator[str]:
 def word_distributions(seen: Seen) -> Iterator[str]:
     """Distributions that became strangers; hours that were shifted."""
     for name, feature, past in seen.features("categorical"):
-        total = _totals(past)
+        total = total_values(one for _, one in past)
         distance = _variation(feature, total)
         usual = max(_variation(one, total) for _, one in past)
         if name == "hour_of_day" and distance > max(1.5 * usual, 0.15):
@@ -48,14 +45,6 @@ def word_distributions(seen: Seen) -> Iterator[str]:
                 yield f"the hours of the day are shifted by {shift:+d}: a clock or time zone is wrong"
         if distance > max(2 * usual, GROSS_DISTANCE):
             yield f"{name} is distributed as never before: total variation {distance:.2f} (at most {usual:.2f} before)"
-
-
-def _totals(past: Sequence[tuple[DayFigures, FeatureFigures]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for _, one in past:
-        for value, counts in one.values.items():
-            totals[value] = totals.get(value, 0) + counts.examples
-    return totals
 
 
 def _share(feature: FeatureFigures, value: str, examples: int) -> float:
