@@ -9,7 +9,6 @@ apart clean days lie is learnt, not assumed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from math import log
 
 import numpy as np
 from scipy.stats import f, false_discovery_control
@@ -36,17 +35,18 @@ CLEAR = 1.25
 KOLMOGOROV = np.pi**2 / 12
 # Of so few numbers a distribution says nothing.
 FEWEST_ROWS = 200
-# Share of clean days on which anything at all is called drift, by Benjamini and Hochberg's procedure.
-FALSE_DISCOVERY_RATE = 0.01
+# Share of clean days on which any feature is called drift, and the same of any action, by Benjamini and Hochberg's
+# procedure in each family. A handful of actions must not drown in the features' number: they are what is predicted.
+FALSE_DISCOVERY_RATE = 0.005
 TOP_VALUES = 20
 # Measures with a direction are judged by the days' way so far: what the median of so many days led to expect.
 LEVEL_DAYS = 7
 # How far back the judgement of a day reaches.
 REACH_DAYS = PAST_DAYS + LEVEL_DAYS + 7 * WEEKS
 # Smaller effects are not worth a person's look, however sure.
-KS, SHIFT, VARIATION, RATIO = "KS distance", "shift in standard deviations", "total variation", "log ratio"
-DIRECTED = (SHIFT, RATIO)
-LEAST_EFFECT = {KS: 0.02, SHIFT: 0.05, VARIATION: 0.02, RATIO: 0.1}
+KS, SHIFT, VARIATION, CHANGE = "KS distance", "shift in standard deviations", "total variation", "relative change"
+DIRECTED = (SHIFT, CHANGE)
+LEAST_EFFECT = {KS: 0.02, SHIFT: 0.05, VARIATION: 0.02, CHANGE: 0.1}
 # Means are taken between the first and the last percentile: the tails of counts are heavy.
 TRIMMED = (LEVELS_L >= 0.01) & (LEVELS_L <= 0.99)
 
@@ -93,9 +93,9 @@ def drifts(day: date, known: Known, *, leave_out: frozenset[str] = frozenset()) 
     """Each feature and action of a day that has enough past to judge it by, those that drifted first.
 
     `known`: the `distances` of the day, and of those before it; `leave_out`: features that come and go by nature, such
-    as ids. Drifted is what passes Benjamini and Hochberg's procedure over all of them, and whose effect is clearly
-    greater than any usual one of the past days, and than is worth a look. Of several measures the most telling counts,
-    its p-value times their number.
+    as ids. Drifted is what passes Benjamini and Hochberg's procedure among the features or among the actions, and whose
+    effect is clearly greater than any usual one of the past days, and than is worth a look. Of several measures the
+    most telling counts, its p-value times their number.
     """
     judged = []
     for name, measured in known.get(day, {}).items():
@@ -112,9 +112,7 @@ def drifts(day: date, known: Known, *, leave_out: frozenset[str] = frozenset()) 
         if found:
             p, floor, distance = min(found, key=lambda one: one[0])
             judged.append((name, distance, floor, min(1.0, len(found) * p)))
-    if not judged:
-        return []
-    adjusted = false_discovery_control([p for *_, p in judged])
+    features, actions = ([one for one in judged if (one[1].measure == CHANGE) == is_rate] for is_rate in (False, True))
     verdicts = [
         Drift(
             day=day,
@@ -125,9 +123,15 @@ def drifts(day: date, known: Known, *, leave_out: frozenset[str] = frozenset()) 
             p_value=p,
             drifted=bool(adjusted_p <= FALSE_DISCOVERY_RATE and abs(distance.effect) > floor),
         )
-        for (name, distance, floor, p), adjusted_p in zip(judged, adjusted, strict=True)
+        for family in (features, actions)
+        for (name, distance, floor, p), adjusted_p in zip(family, _adjusted(family), strict=True)
     ]
     return sorted(verdicts, key=lambda one: (not one.drifted, one.p_value, one.name))
+
+
+def _adjusted(family: Sequence[tuple[str, Distance, float, float]]) -> Sequence[float]:
+    """The p-values, raised so that those which stay below a level have it as their false discovery rate."""
+    return false_discovery_control([p for *_, p in family]).tolist() if family else []
 
 
 def _surprise(day: date, name: str, measure: str, known: Known) -> Distance | None:
@@ -227,7 +231,10 @@ def _of_values(
 
 
 def _of_rate(positives: int, rows: int, past_positives: int, past_rows: int) -> Distance:
-    """The log ratio of the rates, half a positive added to each, and its square over its variance."""
+    """By what share a rate lies above the one before, half a positive added to each, and its square over its variance.
+
+    Not the log of their ratio: a rate that falls by a quarter would count for more than one that rises by a quarter.
+    """
     one, other = positives + 0.5, past_positives + 0.5
-    ratio = log(one / (rows + 1)) - log(other / (past_rows + 1))
-    return Distance(measure=RATIO, effect=ratio, score=ratio**2 / (1 / one + 1 / other))
+    change = one / (rows + 1) / (other / (past_rows + 1)) - 1
+    return Distance(measure=CHANGE, effect=change, score=change**2 / (1 / one + 1 / other))

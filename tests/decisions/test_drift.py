@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import f, kstwo
 
 from decisions.days import LEVELS_L, DayFigures, FeatureFigures, ValueFigures, cumulative
-from decisions.drift import KS, RATIO, SHIFT, VARIATION, Distance, distances, drifts, p_value, usual_of
+from decisions.drift import CHANGE, KS, SHIFT, VARIATION, Distance, distances, drifts, p_value, usual_of
 
 FIRST, ROWS = date(2026, 1, 5), 5_000
 Days = dict[date, DayFigures]
@@ -72,7 +72,36 @@ def test_words_and_rates_that_moved_are_named(days: Days) -> None:
         kind="categorical", values={name: ValueFigures(examples=count, acted=0) for name, count in values.items()}
     )
     changed = replace(days[last], features={**days[last].features, "word_0": word}, positives={"click": 900})
-    assert drifted({**days, last: changed}, last) == {"word_0": VARIATION, "action click": RATIO}
+    assert drifted({**days, last: changed}, last) == {"word_0": VARIATION, "action click": CHANGE}
+
+
+def test_a_quarter_more_of_an_action_lies_as_far_as_a_quarter_less(days: Days) -> None:
+    last = max(days)
+    usual = sum(days[last - timedelta(weeks=week)].positives["click"] for week in range(1, 5)) / 4
+    up, down = (
+        distances(replace(days[last], positives={"click": round(usual * factor)}), days)["action click"][CHANGE].effect
+        for factor in (1.25, 0.75)
+    )
+    assert up == pytest.approx(0.25, abs=0.003)
+    assert down == pytest.approx(-0.25, abs=0.003)
+
+
+def test_an_action_is_judged_among_actions_and_not_among_all_features() -> None:
+    """Beside 500 features that did nothing, such a p-value would be no discovery."""
+    chance = np.random.default_rng(3)
+    effects = [*chance.normal(0, 0.05, 40).tolist(), 0.22]
+    quiet = {f"number_{index}": {KS: Distance(measure=KS, effect=0.01, score=0.5)} for index in range(500)}
+    known = {
+        FIRST + timedelta(days=number): {
+            "action click": {CHANGE: Distance(measure=CHANGE, effect=effect, score=(effect / 0.05) ** 2)},
+            **quiet,
+        }
+        for number, effect in enumerate(effects)
+    }
+    today = max(known)
+    (first, *_) = drifts(today, known)
+    assert (first.name, first.drifted) == ("action click", True)
+    assert 0.0005 < first.p_value < 0.005
 
 
 def test_a_rate_that_rises_slowly_is_a_trend_and_no_drift() -> None:
@@ -108,8 +137,8 @@ def test_without_two_weeks_before_it_a_day_is_not_judged(days: Days) -> None:
 
 @pytest.mark.parametrize("ratio", [0.5, 2.0, 6.0])
 def test_with_many_past_days_the_p_value_is_that_of_the_known_distribution(ratio: float) -> None:
-    usual = [Distance(measure=RATIO, effect=0.1, score=1.0)] * 5_000
-    assert p_value(Distance(measure=RATIO, effect=0.1, score=ratio), usual) == pytest.approx(
+    usual = [Distance(measure=CHANGE, effect=0.1, score=1.0)] * 5_000
+    assert p_value(Distance(measure=CHANGE, effect=0.1, score=ratio), usual) == pytest.approx(
         float(f.sf(ratio, 1, 5_000)), rel=1e-9
     )
     # Of Kolmogorov's variable the mean square is π² / 12.
