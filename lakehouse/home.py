@@ -48,6 +48,11 @@ class Home:
         return self.root / "dbt"
 
     @property
+    def online(self) -> Path:
+        """What the ranking server reads and writes beside the releases: snapshots of features, the feature log."""
+        return self.root / "online"
+
+    @property
     def first_port(self) -> int:
         """Where the ports of its servers begin. Each home keeps its ports over restarts, so that an environment
         exported before one still holds after it."""

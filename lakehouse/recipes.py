@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lakehouse.home import PROJECT
+from lakehouse.variables import variables
 
 RANDOM_TRAFFIC = "random_traffic"
 OTHERWISE = "otherwise"
@@ -146,7 +145,7 @@ class Recipe:
 
 def recipes(project: Path = PROJECT) -> dict[str, Recipe]:
     """All recipes of dbt_project.yml by name."""
-    return {name: Recipe.from_json(name, content) for name, content in _vars(project)["recipes"].items()}
+    return {name: Recipe.from_json(name, content) for name, content in variables(project)["recipes"].items()}
 
 
 def recipe(name: str | None = None, *, project: Path = PROJECT) -> Recipe:
@@ -154,12 +153,7 @@ def recipe(name: str | None = None, *, project: Path = PROJECT) -> Recipe:
 
     Raises ValueError if there is none of that name.
     """
-    known, name = recipes(project), name or str(_vars(project)["recipe"])
+    known, name = recipes(project), name or str(variables(project)["recipe"])
     if name not in known:
         raise ValueError(f"recipe is {name!r}; `recipes` in dbt_project.yml has {sorted(known)}")
     return known[name]
-
-
-def _vars(project: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((project / "dbt_project.yml").read_text())["vars"]
-    return content

@@ -7,8 +7,9 @@ from ranker.artifact import unpack_moments
 from ranker.bootstrap import Difference, bootstrap, paired_bootstrap
 from ranker.calibration import Calibration, fit_calibration
 from ranker.calibrator import Calibrator, calibrate
+from ranker.candidates import Candidates, Lists
 from ranker.evaluation import evaluate
-from ranker.examples import Examples
+from ranker.examples import Codes, Examples
 from ranker.isotonic import IsotonicCalibration, fit_isotonic
 from ranker.logged import LoggedLogits
 from ranker.loop import Fitted, Progress
@@ -29,6 +30,8 @@ from ranker.training_config import TrainingConfig
 __all__ = [
     "Calibration",
     "Calibrator",
+    "Candidates",
+    "Codes",
     "Difference",
     "Examples",
     "Feature",
@@ -36,6 +39,7 @@ __all__ = [
     "Fitted",
     "IsotonicCalibration",
     "Label",
+    "Lists",
     "LoggedLogits",
     "Loss",
     "Progress",

@@ -181,7 +181,7 @@ class Examples:
             request_ids=_text(table[spec.request]),
             item_ids=_text(table[spec.item]),
             user=Codes.of(table[spec.user]),
-            surface=Codes.of(table[spec.surface]) if spec.surface else _one_surface(rows),
+            surface=Codes.of(table[spec.surface]) if spec.surface else one_surface(rows),
             segments={name: Codes.of(table[name]) for name in spec.segments},
         )
         examples._check()
@@ -280,7 +280,8 @@ def _microseconds(values: pa.ChunkedArray, name: str) -> npt.NDArray[np.int64]:
     return pc.cast(pc.cast(values, pa.timestamp("us", tz=values.type.tz), safe=False), pa.int64()).to_numpy().copy()
 
 
-def _one_surface(rows: int) -> Codes:
+def one_surface(rows: int) -> Codes:
+    """What rows have that tell of no surface."""
     return Codes(np.zeros(rows, dtype=np.int64), (ONLY_SURFACE,))
 
 

@@ -24,8 +24,13 @@ def buckets(values: pa.Array | pa.ChunkedArray, *, feature: str, cardinality: in
     if cardinality < 1:
         raise ValueError(f"cardinality of {feature!r} is {cardinality}; it must be at least 1")
     words, codes = _words(values)
-    known = np.array([1 + _hash(word, feature) % cardinality if word else MISSING for word in words], dtype=np.int64)
+    known = np.array([bucket(word, feature=feature, cardinality=cardinality) for word in words], dtype=np.int64)
     return np.r_[MISSING, known][codes + 1]
+
+
+def bucket(word: str, *, feature: str, cardinality: int) -> int:
+    """The bucket of one value, as `buckets` has it."""
+    return 1 + _hash(word, feature) % cardinality if word else MISSING
 
 
 def hashes(values: pa.Array | pa.ChunkedArray, *, salt: str) -> npt.NDArray[np.uint64]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from torch.utils.flop_counter import FlopCounterMode
 
+from ranker.candidates import Candidates
 from ranker.examples import Codes, Examples
 from ranker.model import Ranker
 from ranker.reproducible import reproducible
@@ -53,19 +54,20 @@ class Scores:
         return {action: self.probability(action) for action in self.actions}
 
 
-def score(model: Ranker, examples: Examples, *, position: int | Literal["shown"] = 1) -> Scores:
+def score(model: Ranker, examples: Examples | Candidates, *, position: int | Literal["shown"] = 1) -> Scores:
     """Score examples at the position they were shown at, or all at one position (1: as serving does).
 
-    Distil and judge at "shown"; rank at 1. Raises ValueError for a position below 1.
+    Distil and judge at "shown"; rank at 1. Raises ValueError for a position below 1, and for "shown" of candidates,
+    which have stood nowhere yet.
     """
-    if position == "shown":
+    if position == "shown" and isinstance(examples, Examples):
         position_B = examples.position_B
     elif isinstance(position, int) and position >= 1:
         position_B = torch.full((len(examples),), position)
     else:
         raise ValueError(f"position is {position!r}; it must be 'shown' or an integer from 1")
     # Rows to be ranked have not stood anywhere yet, and are all scored at the one position.
-    has_positions = position != "shown" or examples.has_positions
+    has_positions = position != "shown" or (isinstance(examples, Examples) and examples.has_positions)
     surface_B = surface_codes(model.surfaces, examples.surface)
     was_training = model.training
     model.eval()

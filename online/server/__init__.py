@@ -1,0 +1,1 @@
+"""The ranking server: answers with the released model, from a snapshot of features, and logs what it used."""
