@@ -47,9 +47,11 @@ from ranker import (
     TrainingConfig,
     calibrate,
     fit,
+    golden_rows,
     score,
     unpack_moments,
 )
+from ranker.artifact import SERVING
 from registry import Input, Lineage, Registry, code_version, environment
 
 
@@ -242,6 +244,7 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
         "metrics.json": as_json(report),
         "gate.json": as_json(judged.decision.to_json()),
         "training.json": as_json(settings_of(plan)),
+        "golden.json": as_json(golden_of(model, days.evaluation)),
     }
     lineage = lineage_of(pair, judged_on=days, drops_teacher=drops_teacher, registry=registry)
     saved = registry.save({**files, CARD: card(files, lineage=lineage)}, lineage=lineage)
@@ -323,6 +326,12 @@ def teacher_verdict(pair: Pair, rows: Rows) -> TeacherVerdict | None:
     verdict = judge_teacher(figures)
     progress(f"teacher {plan.teacher}: {verdict.outcome}, {verdict.reason}")
     return verdict
+
+
+def golden_of(model: Model, rows: Rows) -> dict[str, Any]:
+    """Rows by which a server sees, before it answers anybody, that the weights it serves say what they said here."""
+    served = Ranker.from_files(dict(model.files), weights=SERVING)
+    return golden_rows(rows.table, model=served, calibrator=model.calibrator)
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ranker.calibrator import Calibrator, calibrate
 from ranker.candidates import Candidates, Lists
 from ranker.evaluation import evaluate
 from ranker.examples import Codes, Examples
+from ranker.golden import golden_error, golden_rows
 from ranker.isotonic import IsotonicCalibration, fit_isotonic
 from ranker.logged import LoggedLogits
 from ranker.loop import Fitted, Progress
@@ -63,6 +64,8 @@ __all__ = [
     "fit_calibration",
     "fit_isotonic",
     "flops",
+    "golden_error",
+    "golden_rows",
     "head_names",
     "interval_diagram",
     "label_loss",

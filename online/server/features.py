@@ -10,6 +10,7 @@ Shapes: K candidates.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,7 +40,9 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Feature columns by kind, K values each; `ranker.Candidates` says how a missing value stands there."""
+    """Feature columns by kind; `ranker.Candidates` says how a missing value stands there. A number that all K
+    candidates share is an array of one; so is a word that they share the only one of its column.
+    """
 
     num_rows: int
     numbers: dict[str, Floats]
@@ -51,20 +54,28 @@ class Columns:
             self.num_rows, spec=spec, numbers=self.numbers, words=self.words, lists=self.lists
         )
 
-    def row(self, number: int, names: Sequence[str]) -> dict[str, Any]:
-        """One candidate's features by name, as the feature log keeps them."""
-        found: dict[str, Any] = {}
-        for name in names:
-            if name in self.numbers:
-                value = float(self.numbers[name][number])
-                found[name] = value if np.isfinite(value) else None
-            elif name in self.words:
-                codes = self.words[name]
-                found[name] = codes.names[codes.codes[number]]
+    def logged(self, rows: Ints) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        """The features that all candidates share, and those of each of `rows`, by name, as the feature log keeps them;
+        a missing number is None."""
+        shared: dict[str, Any] = {}
+        each: dict[str, list[Any]] = {}
+        for name, numbers in self.numbers.items():
+            if len(numbers) == 1:
+                shared[name] = float(numbers[0]) if np.isfinite(numbers[0]) else None
             else:
-                lists = self.lists[name]
-                found[name] = lists.lists[lists.codes[number]]
-        return found
+                taken = numbers[rows]
+                each[name] = taken.tolist() if np.isfinite(taken).all() else [_plain(one) for one in taken.tolist()]
+        for name, codes in self.words.items():
+            if len(codes.names) == 1:
+                shared[name] = codes.names[0]
+            else:
+                each[name] = [codes.names[code] for code in codes.codes[rows].tolist()]
+        for name, column in self.lists.items():
+            if len(column.lists) == 1:
+                shared[name] = column.lists[0]
+            else:
+                each[name] = [column.lists[code] for code in column.codes[rows].tolist()]
+        return shared, each
 
 
 class FeatureSource:
@@ -117,7 +128,7 @@ class Known:
         return (clicks + weight * prior) / (exposures + weight)
 
     def of_user(self, name: str, *, unknown: float = 0.0) -> Floats:
-        return np.repeat(self.snapshot.users.numbers(name, self.user_row, unknown=unknown), self.num_rows)
+        return self.snapshot.users.numbers(name, self.user_row, unknown=unknown)
 
     def of_items(self, name: str) -> Floats:
         return self.snapshot.items.numbers(name, self.item_rows)
@@ -160,7 +171,7 @@ class Known:
         if name in self.asked.candidates:
             return np.array([np.nan if one is None else one for one in self.asked.candidates[name]], dtype=np.float64)
         value = self.asked.context.get(name)
-        return np.full(self.num_rows, np.nan if value is None else value, dtype=np.float64)
+        return np.array([np.nan if value is None else value], dtype=np.float64)
 
     @property
     def categories_of_user(self) -> dict[str, Mapping[str, float]]:
@@ -201,8 +212,8 @@ _NUMBERS: Mapping[str, Maker] = {
     "user_mean_item_click_rate": lambda known: known.smoothed(
         known.of_user("expected_clicks_e9") / 1e9, known.of_user("exposures"), known.snapshot.click_rate
     ),
-    "user_days_known": lambda known: np.repeat(
-        known.days_since(known.snapshot.users.times("first_seen_at", known.user_row), never=0.0), known.num_rows
+    "user_days_known": lambda known: known.days_since(
+        known.snapshot.users.times("first_seen_at", known.user_row), never=0.0
     ),
     "user_category_exposures": lambda known: known.over_categories(lambda one: one["exposures"], without=0.0),
     "user_category_click_rate": _category_click_rate,
@@ -252,6 +263,10 @@ def _maker(name: str, kind: Kind, snapshot: Snapshot, brought: Collection[str]) 
     if kind == "numeric" and name.removeprefix(LOGGED) in brought:
         return lambda known: known.brought(name.removeprefix(LOGGED))
     return None
+
+
+def _plain(number: float) -> float | None:
+    return number if isfinite(number) else None
 
 
 def _coded(lists: Sequence[Sequence[str]]) -> tuple[Ints, list[tuple[str, ...]]]:
