@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,12 +39,16 @@ def publish(home: Home) -> Path:
     Raises ValueError if the two tables are of different builds, or two ids fall on one key.
     """
     pins = {name: pin(relation, home=home) for name, (relation, _) in TABLES.items()}
-    states = {name: read(pins[name]) for name in TABLES}
+    return write({name: read(one) for name, one in pins.items()}, inputs=tuple(pins.values()), home=home)
+
+
+def write(states: Mapping[str, pa.Table], *, inputs: Sequence[Pin], home: Home) -> Path:
+    """The same of states that were read already, by file."""
     as_of = _moment(states)
-    about = {"as_of": as_of, **_knobs(states[ITEMS]), "inputs": [asdict(pins[name]) for name in TABLES]}
+    about = {"as_of": as_of, **_knobs(states[ITEMS]), "inputs": [asdict(one) for one in inputs]}
     root = home.online / FOLDER
     root.mkdir(parents=True, exist_ok=True)
-    place = root / name_of(as_of, pins)
+    place = root / name_of(as_of, inputs)
     if not place.exists():
         beside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
         beside.chmod(0o755)
@@ -56,12 +61,12 @@ def publish(home: Home) -> Path:
     return place
 
 
-def name_of(as_of: str, pins: dict[str, Pin]) -> str:
-    versions = " ".join(one.data_version for one in pins.values())
+def name_of(as_of: str, inputs: Sequence[Pin]) -> str:
+    versions = " ".join(one.data_version for one in inputs)
     return f"{as_of[:10]}-{hashlib.sha256(versions.encode()).hexdigest()[:8]}"
 
 
-def _moment(states: dict[str, pa.Table]) -> str:
+def _moment(states: Mapping[str, pa.Table]) -> str:
     moments = {name: set(pc.unique(table["as_of"]).to_pylist()) for name, table in states.items()}
     found = set().union(*moments.values())
     if len(found) != 1 or None in found:

@@ -81,6 +81,27 @@ class Candidates:
             segments={name: words[name] for name in spec.segments},
         )
 
+    @classmethod
+    def concatenated(cls, parts: Sequence["Candidates"]) -> "Candidates":
+        """The rows of several requests, one after the other, for one pass through a model."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            categorical_BC=torch.cat([part.categorical_BC for part in parts]),
+            numeric_BN=torch.cat([part.numeric_BN for part in parts]),
+            missing_BN=torch.cat([part.missing_BN for part in parts]),
+            sequences=tuple(map(torch.cat, zip(*(part.sequences for part in parts), strict=True))),
+            surface=_joined([part.surface for part in parts]),
+            segments={name: _joined([part.segments[name] for part in parts]) for name in parts[0].segments},
+        )
+
+
+def _joined(columns: Sequence[Codes]) -> Codes:
+    """One column after the other; a name that several have stands there as often."""
+    starts = np.cumsum([0, *(len(column.names) for column in columns)])
+    codes = [column.codes + start for column, start in zip(columns, starts, strict=False)]
+    return Codes(np.concatenate(codes), tuple(name for column in columns for name in column.names))
+
 
 def _buckets(words: Sequence[str], feature: Feature) -> npt.NDArray[np.int64]:
     return np.array([_bucket(word, feature.name, feature.cardinality) for word in words], dtype=np.int64)

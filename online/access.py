@@ -1,0 +1,111 @@
+"""Who may ask, and how much: the token, the address to bind, and bodies that are measured before they are parsed.
+
+Pure ASGI, shared by the services of this room.
+"""
+
+import hmac
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+TOKEN_VARIABLE = "STILLHOUSE_ONLINE_TOKEN"
+TOKEN_FILE = "token"
+LEAST_TOKEN = 16
+# Whoever watches needs no token: they learn that a service is there, and figures without a name in them.
+OPEN_PATHS = frozenset({"/live", "/ready"})
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong, where, and what to do."""
+
+    error: str
+    where: str
+    what_to_do: str
+
+
+class TooLargeError(ValueError):
+    """A body beyond the limit; nothing of it was parsed."""
+
+
+def problem(status: int, error: str, *, where: str, what_to_do: str, retry_after_s: int | None = None) -> Response:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    body = msgspec.json.encode(Problem(error=error, where=where, what_to_do=what_to_do))
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
+
+
+def token_of(folder: Path) -> str | None:
+    """The token from the environment, or from a file of `folder` that nobody but its owner can read; None without.
+
+    Raises ValueError for a token that is short enough to guess, and for a file that others can read.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    path = folder / TOKEN_FILE
+    if token is None and path.exists():
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ValueError(f"{path} can be read by others: chmod 600 it")
+        token = path.read_text().strip()
+    if token is not None and len(token) < LEAST_TOKEN:
+        raise ValueError(f"the token has {len(token)} characters; it takes {LEAST_TOKEN} that nobody guesses")
+    return token
+
+
+def check_host(host: str, *, token: str | None) -> None:
+    """Raises ValueError for any address but loopback where there is no token."""
+    if token is None and not _is_loopback(host):
+        raise ValueError(
+            f"host is {host!r}, which others can reach: set {TOKEN_VARIABLE}, or put a token into the 0600 file "
+            f"online/{TOKEN_FILE} of the home. Without one only 127.0.0.1, ::1 and localhost are bound"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The body, at most `limit` bytes. Raises TooLargeError as soon as it is clear that there are more."""
+    said = request.headers.get("content-length", "")
+    if said.isdigit() and int(said) > limit:
+        raise TooLargeError(f"the body has {int(said):,} bytes; at most {limit:,} are read")
+    parts, length = [], 0
+    async for part in request.stream():
+        length += len(part)
+        if length > limit:
+            raise TooLargeError(f"the body has more than {limit:,} bytes, which is all that is read")
+        parts.append(part)
+    return b"".join(parts)
+
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
+
+
+class TokenRequired:
+    """Lets through who sends `Authorization: Bearer <token>`; compared in a time that says nothing of the token."""
+
+    def __init__(self, app: App, *, token: str | None) -> None:
+        self._app, self._expected = app, None if token is None else f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and self._expected is not None and scope["path"] not in OPEN_PATHS:
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._expected):
+                refusal = problem(
+                    401,
+                    "the token is missing or wrong",
+                    where="header Authorization",
+                    what_to_do="send `Authorization: Bearer <token>` with the token of this service",
+                )
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

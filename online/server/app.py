@@ -1,0 +1,219 @@
+"""The ranking server: `POST /v1/rank`, and what says of it whether it lives, is ready, and how it does.
+
+Nothing is written but the feature log: the process needs no right to write releases or tables.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lakehouse.home import Home
+from online.access import Problem, TokenRequired, TooLargeError, problem, read_body
+from online.server import ranking
+from online.server.batching import Batcher, BusyError
+from online.server.messages import ENCODER, EXAMPLE, REQUEST, RankAnswer, RankRequest
+from online.server.metrics import Metrics
+from online.server.ranking import Ranking
+from online.server.standing import NotReadyError, Standing, is_current, load
+from online.settings import Settings
+
+logger = logging.getLogger("stillhouse.server")
+
+# Two thousand candidates with a feature each take a fifth of it.
+MOST_BYTES = 1 << 20
+# Of one batch; more at once gain nothing and make the first wait for the last.
+MOST_ROWS = 2_048
+# Work that may lie before a request that comes: a person waits for the answer.
+MOST_WAIT_S = 0.025
+# How soon a promotion or a revert is noticed: two small files are read as often.
+LOOK_S = 0.2
+
+Log = Callable[[Sequence[Ranking]], None]
+
+
+class Server:
+    """What the endpoints share: standing, queue and figures. `log` keeps what was ranked, before anybody is told."""
+
+    def __init__(self, home: Home, settings: Settings, *, log: Log) -> None:
+        self.home, self.settings, self.metrics = home, settings, Metrics()
+        self.standing: Standing | None = None
+        self.not_ready = "it is starting"
+        self._log = log
+        self.queue: Batcher[RankRequest, tuple[bytes, Ranking]] = Batcher(
+            self._work, most_rows=MOST_ROWS, most_wait_s=MOST_WAIT_S
+        )
+
+    def _work(self, requests: Sequence[RankRequest]) -> list[tuple[bytes, Ranking]]:
+        """One batch, in the one thread that ranks: all of it by the standing of this moment."""
+        standing = self.standing
+        assert standing is not None
+        rankings = ranking.rank(requests, standing, self.settings, now=datetime.now(UTC))
+        self._log(rankings)
+        return [(ENCODER.encode(one.answer()), one) for one in rankings]
+
+    def look(self) -> None:
+        """Load what the pointer and the snapshot name now, unless it is loaded; on failure what is loaded stays."""
+        try:
+            if self.standing is not None and is_current(self.standing, self.home):
+                return
+            standing = load(self.home, self.settings, before=self.standing)
+        except NotReadyError as error:
+            if str(error) != self.not_ready:
+                logger.error("not loaded: %s", error)
+                self.metrics.reloads.labels("refused").inc()
+            self.not_ready = str(error)
+            return
+        ranking.rank([_warm_up(standing)], standing, self.settings, now=datetime.now(UTC))
+        self.standing, self.not_ready = standing, ""
+        self.metrics.reloads.labels("loaded").inc()
+        self.metrics.pointer_version.set(standing.pointer.version)
+        self.metrics.features_as_of.set(standing.snapshot.as_of.timestamp())
+        logger.info("ranks with %s, features as of %s", standing.pointer.production, standing.snapshot.as_of)
+
+    async def keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:
+                logger.exception("looking for a new release failed")
+
+    async def rank(self, request: Request) -> Response:
+        started = perf_counter()
+        response, ranked = await self._answer(request)
+        if ranked is None:
+            self.metrics.requests.labels(response.status_code, "", "").inc()
+        else:
+            release = ranked.served.model.release
+            self.metrics.requests.labels(response.status_code, release, ranked.traffic).inc()
+            self.metrics.seconds.labels(release).observe(perf_counter() - started)
+            self.metrics.candidates.labels(release).inc(ranked.columns.num_rows)
+            self.metrics.scores.labels(release, ranked.traffic).observe(ranked.utility_K[ranked.order_K[0]])
+        return response
+
+    async def _answer(self, request: Request) -> tuple[Response, Ranking | None]:
+        if self.standing is None:
+            return _not_ready(self.not_ready), None
+        try:
+            # Before the body is read: a no must cost next to nothing.
+            self.queue.check()
+            asked = REQUEST.decode(await read_body(request, limit=MOST_BYTES))
+            ranking.check(asked, self.settings)
+            body, ranked = await self.queue.submit(asked, rows=len(asked.candidates))
+        except BusyError as error:
+            return _busy(error), None
+        except TooLargeError as error:
+            return problem(413, str(error), where="body", what_to_do="send fewer candidates"), None
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            message, _, where = str(error).partition(" - at ")
+            advice = "see /openapi.json for what a request looks like"
+            return problem(400, message, where=where.strip("`") or "body", what_to_do=advice), None
+        return Response(body, media_type="application/json"), ranked
+
+    async def ready(self, _: Request) -> Response:
+        if self.standing is None:
+            return _not_ready(self.not_ready)
+        standing = {
+            "pointer_version": self.standing.pointer.version,
+            "releases": sorted(self.standing.models),
+            "features_as_of": self.standing.snapshot.as_of,
+            "note": self.not_ready,
+        }
+        return Response(ENCODER.encode(standing), media_type="application/json")
+
+    async def live(self, _: Request) -> Response:
+        return Response(b'{"live": true}', media_type="application/json")
+
+    async def figures(self, _: Request) -> Response:
+        self.metrics.waiting.set(self.queue.waiting_rows)
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(openapi()), media_type="application/json")
+
+
+def application(home: Home, settings: Settings, *, log: Log, token: str | None) -> TokenRequired:
+    """The ASGI application; it loads what it serves as it starts, and again whenever pointer or snapshot change."""
+    server = Server(home, settings, log=log)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(server.look)
+        looking = asyncio.create_task(server.keep_looking())
+        yield
+        looking.cancel()
+        server.queue.close()
+
+    routes = [
+        Route("/v1/rank", server.rank, methods=["POST"]),
+        Route("/live", server.live),
+        Route("/ready", server.ready),
+        Route("/metrics", server.figures),
+        Route("/openapi.json", server.openapi),
+    ]
+    return TokenRequired(Starlette(routes=routes, lifespan=lifespan), token=token)
+
+
+def openapi() -> dict[str, object]:
+    """The interface as OpenAPI, its schemas from the structs that decode and encode."""
+    (asked, answered, refused), components = msgspec.json.schema_components(
+        (RankRequest, RankAnswer, Problem), ref_template="#/components/schemas/{name}"
+    )
+    refusals = {
+        "400": "What was sent is no request.",
+        "401": "The token is missing or wrong.",
+        "413": "The body is too large.",
+        "503": "Not ready, or busy: Retry-After says when to try again.",
+    }
+    answers: dict[str, object] = {
+        "200": {"description": "The candidates in order.", "content": {"application/json": {"schema": answered}}}
+    }
+    answers |= {
+        status: {"description": words, "content": {"application/json": {"schema": refused}}}
+        for status, words in refusals.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stillhouse ranking server", "version": "1"},
+        "paths": {
+            "/v1/rank": {
+                "post": {
+                    "summary": "Rank candidates for a user.",
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": asked, "example": EXAMPLE}},
+                    },
+                    "responses": answers,
+                }
+            }
+        },
+        "components": {"schemas": components},
+    }
+
+
+def _warm_up(standing: Standing) -> RankRequest:
+    return msgspec.convert(EXAMPLE, RankRequest)
+
+
+def _not_ready(reason: str) -> Response:
+    return problem(503, "not ready", where=reason, what_to_do="try again once it is mended", retry_after_s=5)
+
+
+def _busy(error: BusyError) -> Response:
+    return problem(
+        503,
+        str(error),
+        where="queue",
+        what_to_do="try again after Retry-After, or run another server",
+        retry_after_s=error.retry_after_s,
+    )

@@ -1,0 +1,114 @@
+"""One thread that works, a short queue before it, and a plain no when the queue is full.
+
+What waits when the thread gets free is worked on together. Whoever would wait too long is told so at once: answered
+late is not answered, and a queue that grows makes everybody late.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil
+from time import perf_counter
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+# Of the time that a row takes, how much the last batch tells.
+LAST = 0.1
+# Until the first batch is done.
+ROW_S = 20e-6
+
+
+class BusyError(RuntimeError):
+    """The queue is full. `retry_after_s`: whole seconds after which to try again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"{1000 * wait_s:.0f} ms of work are waiting")
+        self.retry_after_s = max(ceil(wait_s), 1)
+
+
+@dataclass
+class _Waiting(Generic[Job, Result]):
+    job: Job
+    rows: int
+    result: "asyncio.Future[Result]"
+
+
+class Batcher(Generic[Job, Result]):
+    """`work` gets the jobs of a batch and returns a result, or an exception, for each.
+
+    `most_rows`: of a batch, unless one job has more. `most_wait_s`: of work that may lie before a new job; one job may
+    always wait.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Job]], Sequence[Result | BaseException]],
+        *,
+        most_rows: int,
+        most_wait_s: float,
+    ) -> None:
+        self._work, self._most_rows, self._most_wait_s = work, most_rows, most_wait_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ranking")
+        self._waiting: deque[_Waiting[Job, Result]] = deque()
+        self._row_s = ROW_S
+        self._is_working = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting_rows(self) -> int:
+        return sum(one.rows for one in self._waiting)
+
+    def check(self) -> None:
+        """Raises BusyError where a job that came now would wait too long."""
+        wait_s = self.waiting_rows * self._row_s
+        if self._waiting and wait_s > self._most_wait_s:
+            raise BusyError(wait_s)
+
+    async def submit(self, job: Job, *, rows: int) -> Result:
+        """The job's result, once it is done. Raises BusyError as `check` does, and what `work` returned to raise."""
+        self.check()
+        result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(job, rows, result))
+        if not self._is_working:
+            self._is_working = True
+            task = asyncio.create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await result
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._run_batch(self._next_batch())
+        finally:
+            self._is_working = False
+
+    def _next_batch(self) -> list[_Waiting[Job, Result]]:
+        batch = [self._waiting.popleft()]
+        while self._waiting and sum(one.rows for one in batch) + self._waiting[0].rows <= self._most_rows:
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _run_batch(self, batch: list[_Waiting[Job, Result]]) -> None:
+        started = perf_counter()
+        try:
+            results = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._work, [one.job for one in batch]
+            )
+        except Exception as error:
+            results = [error] * len(batch)
+        taken_s = (perf_counter() - started) / sum(one.rows for one in batch)
+        self._row_s += LAST * (taken_s - self._row_s)
+        for one, result in zip(batch, results, strict=True):
+            if one.result.cancelled():
+                continue
+            if isinstance(result, BaseException):
+                one.result.set_exception(result)
+            else:
+                one.result.set_result(result)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)

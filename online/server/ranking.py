@@ -1,0 +1,142 @@
+"""Requests to answers: features, probabilities, what each candidate is worth, and the order that follows.
+
+On the random slice chance orders, and each candidate is as likely at each place.
+
+Shapes: K candidates of a request.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from xxhash import xxh64_intdigest
+
+from decisions.draw import draw
+from online.server.features import Asked, Columns, Floats, Ints
+from online.server.messages import Candidate, RankAnswer, Ranked, RankRequest
+from online.server.standing import Served, Standing
+from online.settings import Settings
+
+# One draw says whether chance orders a request, another in which order.
+RANDOM_SALT, ORDER_SALT = "random-traffic-1", "random-order-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """A request's candidates in the order of the answer, before it is cut: indices into the request's candidates."""
+
+    request: RankRequest
+    served: Served
+    asked: Asked
+    columns: Columns
+    is_random: bool
+    order_K: Ints
+    utility_K: Floats
+    probabilities: Mapping[str, Floats]
+
+    @property
+    def num_wanted(self) -> int:
+        return min(self.request.limit or len(self.order_K), len(self.order_K))
+
+    def answer(self) -> RankAnswer:
+        shown = self.order_K[: self.num_wanted]
+        names = list(self.probabilities)
+        rows = zip(*(self.probabilities[name][shown].tolist() for name in names), strict=True)
+        return RankAnswer(
+            request=self.request.request,
+            release=self.served.model.release,
+            traffic=self.traffic,
+            features_as_of=self.served.source.snapshot.as_of,
+            ranked=[
+                Ranked(self.asked.items[item], place, utility, dict(zip(names, row, strict=True)))
+                for place, (item, utility, row) in enumerate(
+                    zip(shown.tolist(), self.utility_K[shown].tolist(), rows, strict=True), start=1
+                )
+            ],
+        )
+
+    @property
+    def traffic(self) -> str:
+        return "random" if self.is_random else "policy"
+
+
+def check(request: RankRequest, settings: Settings) -> None:
+    """Raises ValueError for what no type can say: too many candidates, or one of them twice."""
+    items = items_of(request)
+    if len(items) > settings.most_candidates:
+        raise ValueError(f"candidates has {len(items)} entries; at most {settings.most_candidates} are ranked at once")
+    if len(set(items)) != len(items):
+        twice = sorted({item for item in items if items.count(item) > 1})[:3]
+        raise ValueError(f"candidates names {twice} more than once; an item stands in one place of a list")
+    if request.context.at is not None and request.context.at.tzinfo is None:
+        raise ValueError("context.at has no zone; write 2026-12-01T09:00:00Z")
+
+
+def rank(requests: Sequence[RankRequest], standing: Standing, settings: Settings, *, now: datetime) -> list[Ranking]:
+    """The rankings of requests that came together, in their order. The requests have been checked."""
+    served = [standing.of_user(request.user) for request in requests]
+    asked = [asked_of(request, now=now) for request in requests]
+    columns = [one.source.columns(what) for one, what in zip(served, asked, strict=True)]
+    found: list[dict[str, Floats]] = [{} for _ in requests]
+    for release in dict.fromkeys(one.model.release for one in served):
+        of_release = [place for place, one in enumerate(served) if one.model.release == release]
+        model = served[of_release[0]].model
+        for place, probabilities in zip(
+            of_release, model.probabilities([columns[place] for place in of_release]), strict=True
+        ):
+            found[place] = probabilities
+    return [_ordered(*parts, settings=settings) for parts in zip(requests, served, asked, columns, found, strict=True)]
+
+
+def _ordered(
+    request: RankRequest,
+    served: Served,
+    asked: Asked,
+    columns: Columns,
+    probabilities: Mapping[str, Floats],
+    *,
+    settings: Settings,
+) -> Ranking:
+    utility_K = np.zeros(columns.num_rows)
+    for action, weight in settings.utility.items():
+        if action in probabilities:
+            utility_K += weight * probabilities[action]
+    is_random = draw(request.request, salt=RANDOM_SALT) < settings.random_share
+    order_K = random_order(request.request, columns.num_rows) if is_random else np.argsort(-utility_K, kind="stable")
+    return Ranking(
+        request=request,
+        served=served,
+        asked=asked,
+        columns=columns,
+        is_random=is_random,
+        order_K=order_K,
+        utility_K=utility_K,
+        probabilities=probabilities,
+    )
+
+
+def random_order(request: str, num_rows: int) -> Ints:
+    """A uniform permutation that follows from the request's name: asked again, the same request is ordered the same."""
+    return np.random.default_rng(xxh64_intdigest(f"{ORDER_SALT}/{request}".encode())).permutation(num_rows)
+
+
+def items_of(request: RankRequest) -> list[str]:
+    return [one.item if isinstance(one, Candidate) else one for one in request.candidates]
+
+
+def asked_of(request: RankRequest, *, now: datetime) -> Asked:
+    brought: dict[str, list[Any]] = {}
+    for place, candidate in enumerate(request.candidates):
+        if isinstance(candidate, Candidate):
+            for name, value in candidate.features.items():
+                brought.setdefault(name, [None] * len(request.candidates))[place] = value
+    return Asked(
+        user=request.user,
+        surface=request.context.surface,
+        at=(request.context.at or now).astimezone(UTC),
+        items=items_of(request),
+        context=request.context.features,
+        candidates=brought,
+    )

@@ -1,0 +1,46 @@
+"""What online.yml says, checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import isfinite
+from pathlib import Path
+
+import yaml
+
+from lakehouse.dataset import ACTIONS
+from lakehouse.home import PROJECT
+
+FILE = PROJECT / "online.yml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The knobs of the online half; online.yml explains each. Raises ValueError for one out of its range."""
+
+    utility: Mapping[str, float]
+    brought: tuple[str, ...]
+    random_share: float
+    most_candidates: int
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.utility) - set(ACTIONS)):
+            raise ValueError(f"utility names {unknown}; actions are {ACTIONS}")
+        if not self.utility or not all(isfinite(weight) for weight in self.utility.values()):
+            raise ValueError(f"utility is {dict(self.utility)}; it must give at least one action a finite weight")
+        if not 0 <= self.random_share < 1:
+            raise ValueError(f"random_share is {self.random_share}; it must lie in [0, 1)")
+        if not 1 <= self.most_candidates <= 10_000:
+            raise ValueError(f"most_candidates is {self.most_candidates}; it must lie in [1, 10,000]")
+
+    @classmethod
+    def load(cls, path: Path = FILE) -> "Settings":
+        """Raises ValueError, naming file and key, for what is missing, unknown or out of range."""
+        content = yaml.safe_load(path.read_text())
+        expected = {field.name for field in fields(cls)}
+        if not isinstance(content, dict) or set(content) != expected:
+            found = sorted(content) if isinstance(content, dict) else content
+            raise ValueError(f"{path} must hold exactly the keys {sorted(expected)}, not {found}")
+        try:
+            return cls(**content | {"brought": tuple(content["brought"])})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
