@@ -49,6 +49,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "versions": Entry("cli.retention", "List the table versions that each release needs, readable or not."),
         "freeze": Entry("cli.retention", "Copy what a release was made from, so that it outlives the tables."),
     },
+    "Online": {
+        "snapshot": Entry("cli.online", "Write the features of all users and items for ranking servers."),
+        "serve": Entry("cli.online", "Answer POST /v1/rank with the release in production."),
+    },
     "On call": {
         "alerts": Entry("cli.alerts", "List what somebody should look at now, with the next step of each."),
         "production": Entry("cli.releases", "Say what is in production, since when, why, and from which data."),

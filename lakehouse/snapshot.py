@@ -33,13 +33,14 @@ KEPT = 3
 UNFINISHED = ".writing-"
 
 
-def publish(home: Home) -> Path:
-    """Write a snapshot of the newest states and name it the current one; the same states give the same snapshot.
+def publish(home: Home, *, inputs: Sequence[Pin] | None = None) -> Path:
+    """Write a snapshot of the states and name it the current one; the same states give the same snapshot.
 
+    `inputs`: the versions to take, of the tables in TABLES in their order; by default the newest.
     Raises ValueError if the two tables are of different builds, or two ids fall on one key.
     """
-    pins = {name: pin(relation, home=home) for name, (relation, _) in TABLES.items()}
-    return write({name: read(one) for name, one in pins.items()}, inputs=tuple(pins.values()), home=home)
+    pins = inputs or [pin(relation, home=home) for relation, _ in TABLES.values()]
+    return write({name: read(one) for name, one in zip(TABLES, pins, strict=True)}, inputs=pins, home=home)
 
 
 def write(states: Mapping[str, pa.Table], *, inputs: Sequence[Pin], home: Home) -> Path:

@@ -6,14 +6,13 @@ Pure ASGI, shared by the services of this room.
 import hmac
 import os
 import stat
-from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 TOKEN_VARIABLE = "STILLHOUSE_ONLINE_TOKEN"
 TOKEN_FILE = "token"
@@ -86,17 +85,13 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return b"".join(parts)
 
 
-Scope = dict[str, Any]
-App = Callable[[Scope, Any, Any], Awaitable[None]]
-
-
 class TokenRequired:
     """Lets through who sends `Authorization: Bearer <token>`; compared in a time that says nothing of the token."""
 
-    def __init__(self, app: App, *, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None) -> None:
         self._app, self._expected = app, None if token is None else f"Bearer {token}".encode()
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._expected is not None and scope["path"] not in OPEN_PATHS:
             given = dict(scope["headers"]).get(b"authorization", b"")
             if not hmac.compare_digest(given, self._expected):

@@ -4,6 +4,7 @@ import dagster as dg
 from dagster_dbt import DbtCliResource
 
 from orchestration.models import DBT, PARSED, models
+from orchestration.online import feature_snapshot
 from orchestration.raw import landed
 from orchestration.releases import PERIODS, calibrated_pair, candidate, evaluation, release, teacher_scores
 from orchestration.sensors import alerts_sensor, schedule_of, watchdog
@@ -24,7 +25,7 @@ backfill_job = dg.define_asset_job(
 )
 
 defs = dg.Definitions(
-    assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release],
+    assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release, feature_snapshot],
     jobs=[retrain_job, backfill_job],
     schedules=[schedule_of(retrain_job.name)],
     sensors=[watchdog, alerts_sensor],

@@ -59,7 +59,9 @@ class Columns:
         a missing number is None."""
         shared: dict[str, Any] = {}
         each: dict[str, list[Any]] = {}
-        for name, numbers in self.numbers.items():
+        for feature, numbers in self.numbers.items():
+            # Under the name by which it was brought, as SQL looks for it.
+            name = feature.removeprefix(LOGGED)
             if len(numbers) == 1:
                 shared[name] = float(numbers[0]) if np.isfinite(numbers[0]) else None
             else:

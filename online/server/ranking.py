@@ -14,6 +14,7 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from decisions.draw import draw
+from online.feature_log import LoggedRequest
 from online.server.features import Asked, Columns, Floats, Ints
 from online.server.messages import Candidate, RankAnswer, Ranked, RankRequest
 from online.server.standing import Served, Standing
@@ -55,6 +56,27 @@ class Ranking:
                     zip(shown.tolist(), self.utility_K[shown].tolist(), rows, strict=True), start=1
                 )
             ],
+        )
+
+    def logged(self) -> LoggedRequest:
+        """For the feature log: what is in the answer; of a random request every candidate."""
+        kept = self.order_K if self.is_random else self.order_K[: self.num_wanted]
+        shared, features = self.columns.logged(kept)
+        num_rows = len(self.order_K)
+        return LoggedRequest(
+            request_id=self.request.request,
+            user_id=self.request.user,
+            surface=self.request.context.surface,
+            served_at=iso(self.asked.at),
+            traffic=self.traffic,
+            release_id=self.served.model.release,
+            features_as_of=iso(self.served.source.snapshot.as_of),
+            propensity=1 / num_rows if self.is_random else None,
+            item_ids=[self.asked.items[item] for item in kept.tolist()],
+            positions=[place if place <= self.num_wanted else None for place in range(1, len(kept) + 1)],
+            scores=self.utility_K[kept].tolist(),
+            shared=shared,
+            features=features,
         )
 
     @property
@@ -120,6 +142,11 @@ def _ordered(
 def random_order(request: str, num_rows: int) -> Ints:
     """A uniform permutation that follows from the request's name: asked again, the same request is ordered the same."""
     return np.random.default_rng(xxh64_intdigest(f"{ORDER_SALT}/{request}".encode())).permutation(num_rows)
+
+
+def iso(moment: datetime) -> str:
+    """In UTC to the millisecond, as landing files have it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1_000:03d}Z"
 
 
 def items_of(request: RankRequest) -> list[str]:

@@ -95,7 +95,10 @@ def test_what_was_ranked_is_logged_before_it_is_told(client: TestClient, logged:
     assert shared["user_segment"] == "regular"
     assert shared["hour_of_day"] == "0"
     assert each["item_id"] == [one["item"] for one in ask(client)["ranked"][:2]]
-    assert len(each["logged_affinity"]) == 2
+    assert len(each["affinity"]) == 2
+    record = ranking.logged()
+    assert record.item_ids == [one["item"] for one in ask(client)["ranked"]]
+    assert (record.served_at, record.positions[-1], record.propensity) == ("2026-03-02T00:00:00.000Z", 20, None)
 
 
 @pytest.mark.parametrize(

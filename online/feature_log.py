@@ -1,0 +1,141 @@
+"""The feature log: what the ranking server used for each request, until it is known what was seen and done.
+
+An LMDB environment for each hour in which requests were answered; hours that are too old are deleted whole. Several
+servers write and several collectors read, in processes of their own on one machine; a process that is killed leaves it
+as it was. Nothing is brought to the disk on purpose: of a machine that goes down, what nobody had seen yet is lost.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import lmdb
+import msgspec
+import zstandard
+from xxhash import xxh3_128_digest
+
+HOUR = "%Y-%m-%dT%H"
+# The file grows with what is in it; this is only the address space that it may grow into.
+MOST_BYTES = 1 << 36
+
+
+class LoggedRequest(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """A request as it was answered, its N candidates in the order of the answer.
+
+    positions: None for one that was not placed, which only random traffic keeps. `propensity` is that of every
+    candidate at every place, None where chance did not order. `shared` are the features that all candidates had in
+    common, `features` those of each, in lists of N.
+    """
+
+    request_id: str
+    user_id: str
+    surface: str
+    served_at: str
+    traffic: str
+    release_id: str
+    features_as_of: str
+    propensity: float | None
+    item_ids: list[str]
+    positions: list[int | None]
+    scores: list[float]
+    shared: dict[str, Any]
+    features: dict[str, list[Any]]
+
+    def features_of(self, candidate: int) -> dict[str, Any]:
+        """The features of the n-th candidate by name."""
+        return self.shared | {name: values[candidate] for name, values in self.features.items()}
+
+
+class FeatureLog:
+    """The log in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(LoggedRequest)
+
+    def write(self, requests: Iterable[LoggedRequest], *, now: datetime | None = None) -> None:
+        """Keep them under the present hour. A request that is answered again replaces what was kept of it.
+
+        Raises lmdb.Error where there is no room.
+        """
+        compressor = zstandard.ZstdCompressor(level=1)
+        hour = f"{now or datetime.now(UTC):{HOUR}}"
+        with _environment(self._folder / hour).begin(write=True) as transaction:
+            for request in requests:
+                transaction.put(_key(request.request_id), compressor.compress(self._encoder.encode(request)))
+
+    def read(self, request_ids: Iterable[str]) -> dict[str, LoggedRequest]:
+        """Those of the requests that are known, by id; of one in two hours the later."""
+        missing, found = set(request_ids), {}
+        decompressor = zstandard.ZstdDecompressor()
+        for hour in reversed(self.hours()):
+            if not missing:
+                break
+            with _environment(self._folder / hour).begin(buffers=True) as transaction:
+                for request_id in tuple(missing):
+                    value = transaction.get(_key(request_id))
+                    if value is not None:
+                        found[request_id] = self._decoder.decode(decompressor.decompress(value))
+                        missing.discard(request_id)
+        return found
+
+    def hours(self) -> list[str]:
+        """The hours that are kept, the oldest first."""
+        if not self._folder.exists():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if (path / "data.mdb").exists())
+
+    def expire(self, *, hours: int, now: datetime | None = None) -> list[str]:
+        """Delete what is older than so many hours; the hours that went."""
+        last = f"{(now or datetime.now(UTC)) - timedelta(hours=hours):{HOUR}}"
+        old = [hour for hour in self.hours() if hour < last]
+        for hour in old:
+            _close(self._folder / hour)
+            shutil.rmtree(self._folder / hour, ignore_errors=True)
+        return old
+
+    def forget(self, user_id: str) -> int:
+        """Delete every request of a user; how many there were."""
+        gone = 0
+        for hour in self.hours():
+            with _environment(self._folder / hour).begin(write=True) as transaction:
+                theirs = [key for key, request in self._all(transaction) if request.user_id == user_id]
+                gone += sum(transaction.delete(key) for key in theirs)
+        return gone
+
+    def _all(self, transaction: lmdb.Transaction) -> Iterator[tuple[bytes, LoggedRequest]]:
+        decompressor = zstandard.ZstdDecompressor()
+        for key, value in transaction.cursor():
+            yield key, self._decoder.decode(decompressor.decompress(value))
+
+
+# LMDB wants a file opened once in a process.
+_environments: dict[Path, lmdb.Environment] = {}
+_lock = Lock()
+
+
+def _environment(folder: Path) -> lmdb.Environment:
+    folder = folder.resolve()
+    with _lock:
+        if folder not in _environments:
+            folder.mkdir(parents=True, exist_ok=True)
+            environment = lmdb.open(str(folder), map_size=MOST_BYTES, sync=False, max_readers=512)
+            # Whoever was killed while reading would keep pages from being used again.
+            environment.reader_check()
+            _environments[folder] = environment
+        return _environments[folder]
+
+
+def _close(folder: Path) -> None:
+    with _lock:
+        environment = _environments.pop(folder.resolve(), None)
+    if environment is not None:
+        environment.close()
+
+
+def _key(request_id: str) -> bytes:
+    """Keys are short, ids need not be."""
+    return xxh3_128_digest(request_id.encode())
