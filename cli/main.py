@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Online": {
         "snapshot": Entry("cli.online", "Write the features of all users and items for ranking servers."),
         "serve": Entry("cli.online", "Answer POST /v1/rank with the release in production."),
+        "collect": Entry("cli.online", "Take POST /v1/events, and land what training needs of them."),
     },
     "On call": {
         "alerts": Entry("cli.alerts", "List what somebody should look at now, with the next step of each."),

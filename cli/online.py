@@ -1,10 +1,22 @@
-"""`stillhouse snapshot | serve`: the online half."""
+"""`stillhouse snapshot | serve | collect`: the online half."""
+
+from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lakehouse.home import home
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from online.feature_log import FeatureLog
+    from online.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.command()
@@ -18,14 +30,24 @@ def snapshot() -> None:
     click.echo(f"Servers rank from now on with {publish(home())}")
 
 
+def bound(port: int) -> Callable[[Command], Command]:
+    """The options of a service: where it listens."""
+
+    def with_options(command: Command) -> Command:
+        at_port = click.option("--port", default=port, show_default=True, help="The port to bind.")
+        host = click.option(
+            "--host",
+            default="127.0.0.1",
+            show_default=True,
+            help="The address to bind; any but this machine's own loopback needs a token.",
+        )
+        return host(at_port(command))
+
+    return with_options
+
+
 @click.command()
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="The address to bind; others than this machine's own need a token.",
-)
-@click.option("--port", default=8080, show_default=True, help="The port to bind.")
+@bound(8080)
 def serve(host: str, port: int) -> None:
     """Answer POST /v1/rank with the release in production, and go over to the next one when it is promoted.
 
@@ -33,18 +55,58 @@ def serve(host: str, port: int) -> None:
     The token is taken from STILLHOUSE_ONLINE_TOKEN, or from the file online/token of the home. The process writes the
     feature log, online/features, and nothing else.
     """
+    from online.server.app import application
+
+    log = feature_log()
+    run(
+        lambda token: application(
+            home(), settings(), log=lambda rankings: log.write(one.logged() for one in rankings), token=token
+        ),
+        host=host,
+        port=port,
+        path="/v1/rank",
+    )
+
+
+@click.command()
+@bound(8081)
+@click.option("--name", default="0", show_default=True, help="Tells several collectors of one home apart.")
+def collect(host: str, port: int, name: str) -> None:
+    """Take POST /v1/events, what was seen and done, and land what training needs of it.
+
+    Everything acted upon is kept, all of the random slice, and of other impressions the share that online.yml names.
+    It answers once that is on the disk; within a minute `stillhouse ingest` finds it. The process writes the landing
+    files of exposures and engagements, and deletes old hours of the feature log.
+    """
+    from online.collector.app import application
+
+    run(
+        lambda token: application(home().landing, settings(), log=feature_log(), token=token, name=name),
+        host=host,
+        port=port,
+        path="/v1/events",
+    )
+
+
+def run(application: Callable[[str | None], ASGIApp], *, host: str, port: int, path: str) -> None:
     import uvicorn
 
     from online.access import check_host, token_of
-    from online.feature_log import FeatureLog
-    from online.server.app import application
-    from online.settings import Settings
 
-    settings = Settings.load()
     token = token_of(home().online)
     check_host(host, token=token)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    log = FeatureLog(home().online / "features")
-    app = application(home(), settings, log=lambda rankings: log.write(one.logged() for one in rankings), token=token)
-    click.echo(f"http://{host}:{port}/v1/rank; /ready, /metrics, /openapi.json beside it. Ctrl-C ends it.", err=True)
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+    click.echo(f"http://{host}:{port}{path}; /ready, /metrics, /openapi.json beside it. Ctrl-C ends it.", err=True)
+    uvicorn.run(application(token), host=host, port=port, access_log=False, log_level="warning", server_header=False)
+
+
+def settings() -> Settings:
+    from online.settings import Settings
+
+    return Settings.load()
+
+
+def feature_log() -> FeatureLog:
+    from online.feature_log import FeatureLog
+
+    return FeatureLog(home().online / "features")

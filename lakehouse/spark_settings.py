@@ -94,6 +94,9 @@ def settings(home: Home, *, jars: Path, connect_port: int) -> dict[str, str]:
         # Looking a filter's value up in a dictionary of more than 8 KiB fails with lz4_raw ("all input must be
         # consumed", parquet-java issue 3478); statistics and page indexes prune without it.
         "spark.hadoop.parquet.filter.dictionary.enabled": "false",
+        # Answered from a log, `where day = (select max(day) from …)` fails with a ClassCastException wherever dates
+        # are those of Java 8, as in Connect's sessions (delta issue 4201).
+        "spark.databricks.delta.optimizeMetadataQuery.enabled": "false",
         # dbt-spark turns ANSI mode off in its own sessions; every other door then has to read alike.
         "spark.sql.ansi.enabled": "false",
     }

@@ -44,6 +44,13 @@ class LoggedRequest(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     shared: dict[str, Any]
     features: dict[str, list[Any]]
 
+    def place_of(self, item_id: str) -> int | None:
+        """Where an item stands among the candidates; None for one that was none of them."""
+        try:
+            return self.item_ids.index(item_id)
+        except ValueError:
+            return None
+
     def features_of(self, candidate: int) -> dict[str, Any]:
         """The features of the n-th candidate by name."""
         return self.shared | {name: values[candidate] for name, values in self.features.items()}

@@ -21,6 +21,9 @@ class Settings:
     brought: tuple[str, ...]
     random_share: float
     most_candidates: int
+    impressions_kept: float
+    duplicate_window: int
+    feature_log_hours: int
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.utility) - set(ACTIONS)):
@@ -31,6 +34,12 @@ class Settings:
             raise ValueError(f"random_share is {self.random_share}; it must lie in [0, 1)")
         if not 1 <= self.most_candidates <= 10_000:
             raise ValueError(f"most_candidates is {self.most_candidates}; it must lie in [1, 10,000]")
+        if not 0 < self.impressions_kept <= 1:
+            raise ValueError(f"impressions_kept is {self.impressions_kept}; it must lie in (0, 1]")
+        if self.duplicate_window < 1:
+            raise ValueError(f"duplicate_window is {self.duplicate_window}; it must be at least 1")
+        if self.feature_log_hours < 1:
+            raise ValueError(f"feature_log_hours is {self.feature_log_hours}; it must be at least 1")
 
     @classmethod
     def load(cls, path: Path = FILE) -> "Settings":

@@ -18,6 +18,14 @@ PAYLOAD_PREFIX_BYTES = 2**16
 # Clocks of different machines differ; a time further ahead of the ingest clock than this is a mistake.
 CLOCK_SLACK_SECONDS = 3600
 
+# What the event collector could make no row of. It lands `{"quarantined": reason, "why": …, "event": …}`.
+COLLECTED: Mapping[str, str] = MappingProxyType(
+    {
+        "unfit_event": "what a client sent to the collector is no event",
+        "unknown_request": "an event of a request that the feature log does not know, or not any more",
+        "unknown_item": "an event of an item that was not in the answer to its request",
+    }
+)
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "row_too_long": f"longer than {MAX_ROW_BYTES:,} bytes",
@@ -28,6 +36,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "trailing_text": "something follows the row on its line",
         "broken_json": "not JSON (RFC 8259), or with NaN, Infinity or a key repeated inside an object",
         "not_an_object": "JSON, but not an object",
+        **COLLECTED,
         "unknown_key": "a key that the contract does not name: what it holds would be lost",
         "missing_key": "a key of the contract is absent",
         "null_not_allowed": "null where a value must stand",
@@ -100,6 +109,8 @@ def _key_faults(stream: Stream) -> Iterator[tuple[str, str, str]]:
     required = ", ".join(f"'{column.name}'" for column in stream.columns if not column.optional)
     unknown = f"array_except(map_keys(keys), array({known}))"
     missing = f"array_except(array({required}), map_keys(keys))"
+    for reason in COLLECTED:
+        yield reason, "cast(null as string)", f"try_variant_get(keys['quarantined'], '$', 'string') = '{reason}'"
     yield "unknown_key", f"left({unknown}[0], 200)", f"size({unknown}) > 0"
     yield "missing_key", f"{missing}[0]", f"size({missing}) > 0"
 

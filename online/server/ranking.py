@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from xxhash import xxh64_intdigest
 
-from decisions.draw import draw
 from online.feature_log import LoggedRequest
+from online.random_slice import is_random
 from online.server.features import Asked, Columns, Floats, Ints
 from online.server.messages import Candidate, RankAnswer, Ranked, RankRequest
 from online.server.standing import Served, Standing
 from online.settings import Settings
 
-# One draw says whether chance orders a request, another in which order.
-RANDOM_SALT, ORDER_SALT = "random-traffic-1", "random-order-1"
+# In which order is not drawn as whether chance orders at all.
+ORDER_SALT = "random-order-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +125,14 @@ def _ordered(
     for action, weight in settings.utility.items():
         if action in probabilities:
             utility_K += weight * probabilities[action]
-    is_random = draw(request.request, salt=RANDOM_SALT) < settings.random_share
-    order_K = random_order(request.request, columns.num_rows) if is_random else np.argsort(-utility_K, kind="stable")
+    by_chance = is_random(request.request, settings.random_share)
+    order_K = random_order(request.request, columns.num_rows) if by_chance else np.argsort(-utility_K, kind="stable")
     return Ranking(
         request=request,
         served=served,
         asked=asked,
         columns=columns,
-        is_random=is_random,
+        is_random=by_chance,
         order_K=order_K,
         utility_K=utility_K,
         probabilities=probabilities,

@@ -20,6 +20,8 @@ from lakehouse.home import Home
 from lakehouse.ingest import IngestError, ingest
 from lakehouse.ingest.judge import REASONS
 from lakehouse.ingest.ledger import Ledger
+from online.collector.events import Unfit
+from online.collector.keeping import quarantine_line
 
 pytestmark = pytest.mark.lake
 
@@ -100,6 +102,11 @@ def test_each_kind_of_misfit_ends_in_quarantine_with_its_reason(home: Home) -> N
         (good + b"] tail", "trailing_text", None),
         (b"[" + good + b"]", "not_an_object", None),
         (b"[]", "not_an_object", None),
+        *(
+            (quarantine_line(reason, Unfit(b'{"type": "guess"}', "because")).rstrip(), reason, None)
+            for reason in ("unfit_event", "unknown_request", "unknown_item")
+        ),
+        (b'{"quarantined": "made up"}', "unknown_key", "quarantined"),
         (b"null", "not_an_object", None),
         (b"17", "not_an_object", None),
         (b"", "blank_line", None),

@@ -113,6 +113,12 @@ def test_the_rates_of_a_stratum_are_those_of_all_its_days(query: Query) -> None:
         )
 
 
+def test_the_newest_day_can_be_asked_for_in_one_query(query: Query) -> None:
+    """Delta's own answer to `max(day)` from a table's log failed in such a subquery (delta issue 4201)."""
+    rows = query("select day from marts.examples_v1 where day = (select max(day) from marts.examples_v1)")
+    assert {row["day"] for row in rows} == {row["day"] for row in query("select max(day) as day from marts.examples")}
+
+
 def test_label_rates_are_those_of_the_examples(query: Query) -> None:
     rows = query(query_about("label rates"))
     counted = query("select day, traffic, avg(clicked) as rate from marts.examples group by all order by traffic, day")

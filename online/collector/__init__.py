@@ -1,0 +1,1 @@
+"""The event collector: takes what clients report as seen and done, and keeps what training needs of it."""
