@@ -125,7 +125,7 @@ FAULTS: Mapping[str, Plant] = {
     "recent items without the last": listed("user_recent_items", lambda items: items[1:]),
     "categories of an item cut to one": listed("item_categories", lambda names: names[:1]),
     "an unknown segment is empty": word("user_segment", lambda name: "" if name == "unknown" else name),
-    "country in small letters": word("country", str.lower),
+    "country left out": word("country", lambda _: "unknown"),
     "content type left out": word("content_type", lambda _: "unknown"),
     "gender left out": word("gender", lambda _: "unknown"),
     "scores that nobody calibrated": lambda way: replace(way, is_calibrated=False),

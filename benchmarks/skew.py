@@ -98,7 +98,7 @@ def found(home: Home, *, num_requests: int, exposures: int) -> list[Figure]:
     land_probes(home, probes, at=snapshot.as_of)
     land_and_build(home, until=AS_OF_DAY + timedelta(days=1), exposures=exposures)
 
-    expected = by_request(read(pin("marts.random_slice", home=home)), [probe.request for probe in probes])
+    expected = in_order(read(pin("marts.random_slice", home=home)), probes)
     sql = probabilities_of(model, expected)
     answers = through_http(home, probes, at=snapshot.as_of)
     http_scores = {
@@ -233,19 +233,13 @@ def row(
     }
 
 
-def by_request(table: pa.Table, requests: Sequence[str]) -> pa.Table:
-    """The rows of the probes, in their order: event ids are <request>/<item>."""
-    mine = table.filter(pc.starts_with(table["request_id"], "probe-"))
-    missing = set(requests) - set(mine["request_id"].to_pylist())
-    if missing:
-        raise RuntimeError(f"{len(missing)} requests did not come through the lake, {sorted(missing)[:3]} among them")
-    return mine
-
-
-def in_order(expected: pa.Table, probes: Sequence[Probe]) -> pa.Table:
-    places = {event: place for place, event in enumerate(expected["event_id"].to_pylist())}
-    wanted = [places[f"{probe.request}/{item}"] for probe in probes for item in probe.items]
-    return expected.take(pa.array(wanted))
+def in_order(table: pa.Table, probes: Sequence[Probe]) -> pa.Table:
+    """The rows of the probes, in the order of their candidates. Raises RuntimeError where one did not come through."""
+    places = {event: place for place, event in enumerate(table["event_id"].to_pylist())}
+    wanted = [f"{probe.request}/{item}" for probe in probes for item in probe.items]
+    if missing := [event for event in wanted if event not in places]:
+        raise RuntimeError(f"{len(missing)} probes did not come through the lake, {missing[0]} among them")
+    return table.take(pa.array([places[event] for event in wanted]))
 
 
 def probabilities_of(model: ServedModel, rows: pa.Table) -> dict[str, np.ndarray]:
@@ -371,8 +365,7 @@ def exposure_gap(home: Home, model: ServedModel, snapshot: Snapshot) -> float:
 def faults_caught(
     probes: Sequence[Probe], expected: pa.Table, *, snapshot: Snapshot, model: ServedModel
 ) -> tuple[int, int]:
-    rows = in_order(expected, probes)
-    sql = probabilities_of(model, rows)
+    sql = probabilities_of(model, in_order(expected, probes))
     asked = [
         Asked(
             user=probe.user,

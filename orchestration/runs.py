@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 from filelock import FileLock
@@ -34,6 +34,13 @@ class Outcome:
 
     text: str
     failed: bool
+
+
+class Ended(NamedTuple):
+    """How a job's run ended: its first error, and the release that it judged, each None if there was none."""
+
+    failure: str | None
+    judged: str | None
 
 
 def prepare_instance(home: Home) -> None:
@@ -62,24 +69,24 @@ def run_partition(
     A gate that does not pass ends the run early and is an outcome like any other; a step that raised is a failure.
     """
     registry = Registry(home.releases)
-    known = len(registry.journal())
     config = {"ops": {"ops__teacher_scores": {"config": {"warm": warm, "ranks": ranks}}}}
-    failure = run("retrain", home=home, on_progress=on_progress, partition_key=partition, run_config=config)
-    verdicts = [entry for entry in registry.journal()[known:] if entry.event == "gate"]
-    if failure is None:
+    ended = run("retrain", home=home, on_progress=on_progress, partition_key=partition, run_config=config)
+    if ended.failure is None:
         return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
+    # The release of this run may have been judged before, by a run that was killed after that, say.
+    verdicts = [entry for entry in registry.journal() if entry.event == "gate" and entry.release == ended.judged]
     if verdicts and verdicts[-1].details["verdict"] != "pass":
         verdict = verdicts[-1]
         said = f"{partition}: {verdict.details['verdict']} {verdict.release}: {verdict.reason}"
         return Outcome(f"{said}\nEvery criterion: stillhouse gate show {verdict.release}", failed=False)
-    return Outcome(f"{partition}: {failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
+    return Outcome(f"{partition}: {ended.failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
 
 
 def run_backfill(first_day: str, *, last_day: str | None, home: Home, on_progress: Callable[[str], None]) -> Outcome:
     """Build the models again from `first_day` on, up to `last_day` if one is given."""
     days = {"first_day": first_day} | ({"last_day": last_day} if last_day else {})
     config = {"ops": {"models": {"config": days}}}
-    failure = run("backfill", home=home, on_progress=on_progress, run_config=config)
+    failure = run("backfill", home=home, on_progress=on_progress, run_config=config).failure
     if failure is not None:
         return Outcome(f"{failure}; the whole log is {home.dagster / 'runs.log'}", failed=True)
     return Outcome(f"built again: {first_day} to {last_day or 'the newest day'}", failed=False)
@@ -92,8 +99,8 @@ def run(
     on_progress: Callable[[str], None],
     partition_key: str | None = None,
     run_config: dict[str, Any] | None = None,
-) -> str | None:
-    """Run a job in this process and return the first error, None if there was none.
+) -> Ended:
+    """Run a job in this process.
 
     What libraries print goes to dagster/runs.log.
     """
@@ -119,7 +126,7 @@ def run(
                 partition_key=partition_key,
                 run_config=run_config,
             )
-    return None if result.success else first_error(result)
+    return Ended(None if result.success else first_error(result), judged=judged_release(result))
 
 
 def close_killed_runs(instance: "dg.DagsterInstance") -> list[str]:
@@ -183,6 +190,14 @@ def first_error(result: object) -> str:
                 error = error.cause
             return f"{event.step_key} failed: {error.message.strip().splitlines()[0]}"
     return "the run failed before a step began"
+
+
+def judged_release(result: "dg.ExecuteInProcessResult") -> str | None:
+    """The release that the run's evaluation saved and judged."""
+    for event in result.all_events:
+        if event.is_step_materialization and event.asset_key is not None and event.asset_key.path == ["evaluation"]:
+            return str(event.step_materialization_data.materialization.metadata["release"].value)
+    return None
 
 
 @contextlib.contextmanager
