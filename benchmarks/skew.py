@@ -13,14 +13,8 @@ by more than the tolerance; the baseline looks at mean scores alone, as a dashbo
 import argparse
 import http.client
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,11 +25,12 @@ import pyarrow.compute as pc
 
 from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
+from benchmarks._http_load import service
 from benchmarks._skew_faults import FAULTS, Way
 from lakehouse import server
 from lakehouse.dataset import ACTIONS
 from lakehouse.features import feature_spec
-from lakehouse.home import PROJECT, Home
+from lakehouse.home import Home
 from lakehouse.ingest import ingest
 from lakehouse.snapshot import publish
 from lakehouse.versions import pin, read
@@ -251,7 +246,7 @@ def probabilities_of(model: ServedModel, rows: pa.Table) -> dict[str, np.ndarray
 def through_http(home: Home, probes: Sequence[Probe], *, at: datetime) -> list[dict[str, dict[str, float]]]:
     """The probabilities of each candidate of each probe, by `stillhouse serve`."""
     answers = []
-    with serving(home) as port:
+    with service(home, "serve") as (port, _):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         for number, probe in enumerate(probes, start=1):
             candidates = [
@@ -269,38 +264,6 @@ def through_http(home: Home, probes: Sequence[Probe], *, at: datetime) -> list[d
             if number % 1_000 == 0:
                 print(f"{number:,} of {len(probes):,} requests answered", flush=True)
     return answers
-
-
-@contextmanager
-def serving(home: Home) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    environment = os.environ | {"STILLHOUSE_HOME": str(home.root)}
-    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
-    with (home.root / "serve.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + 60
-        while not is_ready(port):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the server is not ready: {(home.root / 'serve.log').read_text()[-2000:]}")
-            time.sleep(0.2)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/ready")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def largest_feature_difference(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 import msgspec
+import torch
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -148,6 +149,8 @@ def application(home: Home, settings: Settings, *, log: Log, token: str | None) 
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # The other cores are those of other servers, and of what takes the requests in.
+        torch.set_num_threads(1)
         await asyncio.to_thread(server.look)
         looking = asyncio.create_task(server.keep_looking())
         yield

@@ -158,7 +158,9 @@ def asked_of(request: RankRequest, *, now: datetime) -> Asked:
     for place, candidate in enumerate(request.candidates):
         if isinstance(candidate, Candidate):
             for name, value in candidate.features.items():
-                brought.setdefault(name, [None] * len(request.candidates))[place] = value
+                if name not in brought:
+                    brought[name] = [None] * len(request.candidates)
+                brought[name][place] = value
     return Asked(
         user=request.user,
         surface=request.context.surface,

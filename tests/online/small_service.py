@@ -42,13 +42,15 @@ NUMBERS = (
 )
 
 
-def states(*, as_of: datetime = AS_OF, seed: int = 1) -> dict[str, pa.Table]:
+def states(
+    *, as_of: datetime = AS_OF, seed: int = 1, num_users: int = NUM_USERS, num_items: int = NUM_ITEMS
+) -> dict[str, pa.Table]:
     chance = np.random.default_rng(seed)
-    clicks = chance.integers(0, 20, NUM_USERS)
+    clicks = chance.integers(0, 20, num_users)
     users = pa.table(
         {
-            "as_of": pa.array([as_of] * NUM_USERS, pa.timestamp("us", "UTC")),
-            "user_id": [f"u{number}" for number in range(NUM_USERS)],
+            "as_of": pa.array([as_of] * num_users, pa.timestamp("us", "UTC")),
+            "user_id": [f"u{number}" for number in range(num_users)],
             "exposures": clicks * 7,
             "expected_clicks_e9": clicks * 1_300_000_000,
             "clicks": clicks,
@@ -57,7 +59,7 @@ def states(*, as_of: datetime = AS_OF, seed: int = 1) -> dict[str, pa.Table]:
             "first_seen_at": pa.array(
                 [as_of - timedelta(days=int(days)) if days else None for days in clicks], pa.timestamp("us", "UTC")
             ),
-            "recent_items": [[f"i{chance.integers(NUM_ITEMS)}" for _ in range(count % 5)] for count in clicks],
+            "recent_items": [[f"i{chance.integers(num_items)}" for _ in range(count % 5)] for count in clicks],
             "categories": pa.array(
                 [
                     [
@@ -82,26 +84,26 @@ def states(*, as_of: datetime = AS_OF, seed: int = 1) -> dict[str, pa.Table]:
                     )
                 ),
             ),
-            "segment": [("devoted", "regular", None)[number % 3] for number in range(NUM_USERS)],
-            "country": [("DE", "FR", None)[number % 3] for number in range(NUM_USERS)],
-            "gender": [("f", "m", None)[number % 3] for number in range(NUM_USERS)],
-            "age": pa.array([None if number % 4 == 0 else 20.0 + number for number in range(NUM_USERS)], pa.float64()),
+            "segment": [("devoted", "regular", None)[number % 3] for number in range(num_users)],
+            "country": [("DE", "FR", None)[number % 3] for number in range(num_users)],
+            "gender": [("f", "m", None)[number % 3] for number in range(num_users)],
+            "age": pa.array([None if number % 4 == 0 else 20.0 + number for number in range(num_users)], pa.float64()),
         }
     )
-    shown = chance.integers(0, 500, NUM_ITEMS)
+    shown = chance.integers(0, 500, num_items)
     items = pa.table(
         {
-            "as_of": pa.array([as_of] * NUM_ITEMS, pa.timestamp("us", "UTC")),
-            "item_id": [f"i{number}" for number in range(NUM_ITEMS)],
+            "as_of": pa.array([as_of] * num_items, pa.timestamp("us", "UTC")),
+            "item_id": [f"i{number}" for number in range(num_items)],
             "exposures": shown,
             "clicks": shown // 9,
             "trailing_exposures": shown // 3,
             "trailing_clicks": shown // 30,
-            "first_seen_at": pa.array([as_of - timedelta(days=3)] * NUM_ITEMS, pa.timestamp("us", "UTC")),
-            "content_type": [("audio", "video", None)[number % 3] for number in range(NUM_ITEMS)],
-            "categories": [list(CATEGORIES[: number % 4]) for number in range(NUM_ITEMS)],
+            "first_seen_at": pa.array([as_of - timedelta(days=3)] * num_items, pa.timestamp("us", "UTC")),
+            "content_type": [("audio", "video", None)[number % 3] for number in range(num_items)],
+            "categories": [list(CATEGORIES[: number % 4]) for number in range(num_items)],
             "published_at": pa.array(
-                [None if number % 5 == 0 else as_of - timedelta(days=number) for number in range(NUM_ITEMS)],
+                [None if number % 5 == 0 else as_of - timedelta(days=number % 900) for number in range(num_items)],
                 pa.timestamp("us", "UTC"),
             ),
         }
@@ -109,12 +111,15 @@ def states(*, as_of: datetime = AS_OF, seed: int = 1) -> dict[str, pa.Table]:
     return {snapshot.USERS: users, snapshot.ITEMS: items}
 
 
-def publish_states(home: Home, *, as_of: datetime = AS_OF, seed: int = 1) -> None:
+def publish_states(
+    home: Home, *, as_of: datetime = AS_OF, seed: int = 1, num_users: int = NUM_USERS, num_items: int = NUM_ITEMS
+) -> None:
     inputs = [
         Pin(relation=relation, path="/nowhere", table_id=f"{as_of.isoformat()}-{seed}", version=1)
         for relation, _ in snapshot.TABLES.values()
     ]
-    snapshot.write(states(as_of=as_of, seed=seed), inputs=inputs, home=home)
+    made = states(as_of=as_of, seed=seed, num_users=num_users, num_items=num_items)
+    snapshot.write(made, inputs=inputs, home=home)
 
 
 def training_rows(rows: int, *, seed: int) -> pa.Table:
