@@ -70,16 +70,14 @@ class Keeper:
         self._window.discard(kept.ids)
 
     def _is_new(self, identity: str, kept: Kept) -> bool:
-        if self._window.holds(identity):
-            return False
-        self._window.add(identity)
-        kept.ids.append(identity)
-        return True
+        if is_new := self._window.add(identity):
+            kept.ids.append(identity)
+        return is_new
 
     def _is_kept(self, event: Impression) -> bool:
-        if is_random(event.request_id, self._random_share):
+        if logging_draw(event.request_id, event.item_id) < self._impressions_kept:
             return True
-        return logging_draw(event.request_id, event.item_id) < self._impressions_kept
+        return is_random(event.request_id, self._random_share)
 
     def _keep_event(self, event: Event, requests: Mapping[str, LoggedRequest], kept: Kept) -> None:
         stream: Stream = "engagements" if isinstance(event, Engagement) else "exposures"

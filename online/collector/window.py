@@ -13,14 +13,15 @@ class Window:
         self._new: set[int] = set()
         self._old: set[int] = set()
 
-    def holds(self, identity: str) -> bool:
+    def add(self, identity: str) -> bool:
+        """Whether it is new; it is known from now on."""
         key = xxh64_intdigest(identity.encode())
-        return key in self._new or key in self._old
-
-    def add(self, identity: str) -> None:
+        if key in self._new or key in self._old:
+            return False
         if len(self._new) >= self._size:
             self._new, self._old = set(), self._new
-        self._new.add(xxh64_intdigest(identity.encode()))
+        self._new.add(key)
+        return True
 
     def discard(self, identities: Iterable[str]) -> None:
         keys = {xxh64_intdigest(one.encode()) for one in identities}
