@@ -33,7 +33,7 @@ USERS, ITEMS = 20_000, 200_000
 # Candidates: requests a second, and the most milliseconds that one in a hundred may take.
 GOALS = {100: (50.0, 10.0), 500: (20.0, 22.0), 2_048: (5.0, 65.0)}
 SURFACES = ("home", "mail")
-OVERLOAD = 3.0
+OVERLOAD, OVERLOAD_S = 3.0, 20.0
 MOST_OTHER = 0.4
 MOST_SLOWER = 2.0
 # Of what it holds after the first minute.
@@ -100,8 +100,11 @@ async def overloaded(port: int, usual_ms: float) -> Figure:
     client = Load(port, "/v1/rank")
     answered = [one for one in await client.closed(bodies(500), clients=2, seconds=10) if one.status == 200]
     capacity = len(answered) / 10
-    replies = await client.poisson(bodies(500), rate=OVERLOAD * capacity, seconds=20, seed=2)
+    replies = await client.poisson(bodies(500), rate=OVERLOAD * capacity, seconds=2 + OVERLOAD_S, seed=2)
     client.close()
+    # A burst is worked off; after two seconds it is none.
+    began = min(one.due_s for one in replies)
+    replies = [one for one in replies if one.due_s > began + 2]
     accepted = [one for one in replies if one.status == 200]
     others = {one.status for one in replies} - {200}
     p99_ms = quantile_ms(accepted, 0.99)

@@ -6,6 +6,7 @@ Nothing is written but the feature log: the process needs no right to write rele
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
@@ -151,6 +152,8 @@ def application(home: Home, settings: Settings, *, log: Log, token: str | None) 
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # The other cores are those of other servers, and of what takes the requests in.
         torch.set_num_threads(1)
+        # While a release is loaded beside, the thread that ranks must not wait long for its turn.
+        sys.setswitchinterval(0.0005)
         await asyncio.to_thread(server.look)
         looking = asyncio.create_task(server.keep_looking())
         yield

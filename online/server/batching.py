@@ -1,7 +1,8 @@
 """One thread that works, a short queue before it, and a plain no when the queue is full.
 
-What waits when the thread gets free is worked on together. Whoever would wait too long is told so at once: answered
-late is not answered, and a queue that grows makes everybody late.
+What waits when the thread gets free is worked on together. A moment's burst is worked off. But where the queue stands,
+whoever would wait too long is told so at once: answered late is not answered, and everybody would be late. That a queue
+which stands is another thing than one which forms and goes is Nichols and Jacobson's, ACM Queue 2012.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ Result = TypeVar("Result")
 LAST = 0.1
 # Until the first batch is done.
 ROW_S = 20e-6
+# A queue that was too long for so many seconds stands; it stands no more once it was short for so many.
+STANDS_S, GONE_S = 0.25, 1.0
+# Nobody waits so many times as long as is right, whatever the queue does.
+MOST_TIMES = 20
 
 
 class BusyError(RuntimeError):
@@ -39,8 +44,8 @@ class _Waiting(Generic[Job, Result]):
 class Batcher(Generic[Job, Result]):
     """`work` gets the jobs of a batch and returns a result, or an exception, for each.
 
-    `most_rows`: of a batch, unless one job has more. `most_wait_s`: of work that may lie before a new job; one job may
-    always wait.
+    `most_rows`: of a batch, unless one job has more. `most_wait_s`: of work that may lie before a new job where the
+    queue stands; one job may always wait.
     """
 
     def __init__(
@@ -55,6 +60,9 @@ class Batcher(Generic[Job, Result]):
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._row_s = ROW_S
         self._is_working = False
+        self._long_since: float | None = None
+        self._short_since = 0.0
+        self._stands = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -64,8 +72,21 @@ class Batcher(Generic[Job, Result]):
     def check(self) -> None:
         """Raises BusyError where a job that came now would wait too long."""
         wait_s = self.waiting_rows * self._row_s
-        if self._waiting and wait_s > self._most_wait_s:
+        is_long = bool(self._waiting) and wait_s > self._most_wait_s
+        self._note(is_long, now=perf_counter())
+        if is_long and (self._stands or wait_s > MOST_TIMES * self._most_wait_s):
             raise BusyError(wait_s)
+
+    def _note(self, is_long: bool, *, now: float) -> None:
+        """Whether the queue stands, by what is seen of it whenever a job comes."""
+        if not is_long:
+            self._long_since = None
+            self._stands = self._stands and now - self._short_since < GONE_S
+            return
+        self._short_since = now
+        if self._long_since is None:
+            self._long_since = now
+        self._stands = self._stands or now - self._long_since >= STANDS_S
 
     async def submit(self, job: Job, *, rows: int) -> Result:
         """The job's result, once it is done. Raises BusyError as `check` does, and what `work` returned to raise."""
