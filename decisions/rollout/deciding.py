@@ -6,7 +6,7 @@ from datetime import datetime
 from math import isfinite, sqrt
 from typing import Any, Literal
 
-from decisions.rollout.evidence import deviation, dispersion, odds, planned_limit
+from decisions.rollout.evidence import deviation, dispersion, highest_rate, odds, planned_limit
 from decisions.rollout.figures import Measured, RampFigures, RampState, StepCounts
 from decisions.rollout.rules import Guardrail, RolloutRules
 
@@ -111,6 +111,7 @@ def _judged(
     spread = dispersion(measured)
     harm = odds(measured.steps, ratios=guardrail.alternatives, against=guardrail.tolerated, spread=spread)
     ruled_out = odds(measured.steps, ratios=((guardrail.ruled_out, 1.0),), against=guardrail.tolerated, spread=spread)
+    is_negligible = highest_rate(measured.steps, missed=rules.missed) < guardrail.negligible
     canary_requests = sum(step.canary.requests for step in measured.steps)
     status: Status = "hold"
     if too_little := _too_little(guardrail, measured, state=state, now=now, rules=rules):
@@ -119,7 +120,7 @@ def _judged(
         reason = (
             f"odds of {harm:.3g} : 1 for harm; below {rules.suspicion:g} it goes on, at {1 / guardrail.level:,.0f} back"
         )
-    elif state.step + 1 == len(rules.requests) and ruled_out > rules.missed:
+    elif state.step + 1 == len(rules.requests) and ruled_out > rules.missed and not is_negligible:
         reason = (
             f"a ratio of {guardrail.ruled_out:g} is not ruled out: its odds are {ruled_out:.2g}, not {rules.missed}"
         )

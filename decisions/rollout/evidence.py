@@ -14,7 +14,7 @@ the dispersion of counts by user (McCullagh and Nelder 1989, quasi-likelihood), 
 from collections.abc import Sequence
 from math import copysign, exp, inf, log, sqrt
 
-from scipy.special import ndtri
+from scipy.special import gammaincinv, ndtri
 
 from decisions.rollout.figures import ArmCounts, Measured, Spread, StepCounts
 
@@ -107,6 +107,17 @@ def planned_limit(steps: Sequence[StepCounts], *, level: float, requests: int) -
     if not level or not 0 < known <= requests:
         return inf
     return float(-ndtri(level / 2)) / sqrt(known / requests)
+
+
+def highest_rate(steps: Sequence[StepCounts], *, missed: float) -> float:
+    """The rate that the canary's exceeds with probability `missed` at most, by its events alone (Garwood 1936).
+
+    >>> none = ArmCounts(users=3_000, requests=3_000, events=0)
+    >>> round(highest_rate([StepCounts(share=0.5, canary=none, control=none)], missed=0.05), 5)  # about 3 in so many
+    0.001
+    """
+    canary = _total([step.canary for step in steps])
+    return float(gammaincinv(canary.events + 1, 1 - missed)) / canary.requests if canary.requests else inf
 
 
 def _squares(spread: Spread, rate: float) -> float:

@@ -13,7 +13,8 @@ class Guardrail:
     those near an alternative soonest. `level` bounds the probability that it ever reverts a harmless canary.
     `planned_level` bounds the same for a second test, which ends with the first `planned_requests` of the canary and is
     the stronger for it. `ruled_out` is the ratio that the figures must speak against before the canary is promoted.
-    `fewest_events` of control in a step, below which the figures are taken for cut off.
+    A rate of the canary that is surely below `negligible` needs nothing to be ruled out: where events are rarer than
+    that, their ratio would take weeks. `fewest_events` of control in a step, below which the figures are taken for cut off.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Guardrail:
     ruled_out: float
     planned_level: float = 0.0
     planned_requests: int = 0
+    negligible: float = 0.0
     fewest_events: int = 0
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ GUARDRAILS = (
         planned_level=0.001,
         planned_requests=800,
         ruled_out=2,
+        negligible=0.001,
     ),
     # Requests slower than production's 95th percentile was when the ramp began. A canary's caches are cold.
     Guardrail(
@@ -56,6 +59,7 @@ GUARDRAILS = (
         tolerated=1.25,
         alternatives=((1.5, 0.3), (2.5, 0.4), (6, 0.3)),
         ruled_out=2.5,
+        negligible=0.01,
     ),
     # Requests with an engagement. None at all in control means that they do not arrive.
     Guardrail(

@@ -136,6 +136,12 @@ def test_a_suspicion_holds_and_the_last_step_asks_that_harm_is_ruled_out() -> No
     assert (unclear.action, "a ratio of 0.9 is not ruled out" in unclear.reason) == ("hold", True)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.0001])
+def test_a_service_without_errors_to_compare_still_goes_to_production(rate: float) -> None:
+    found = decided(RampFigures(guardrails={**figures(steps=4).guardrails, "errors": measured(rate, steps=4)}), step=3)
+    assert (found.action, found.findings[0].status) == ("promote", "clear")
+
+
 @pytest.mark.parametrize("ratios", [{}, {"errors": 3.0}, {"engaged": 0.97}])
 def test_a_decision_is_replayed_from_its_record(ratios: dict[str, float]) -> None:
     state = RampState(step=1, since=NOW - timedelta(hours=1))
