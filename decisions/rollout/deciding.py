@@ -1,7 +1,7 @@
 """The decision on a ramp: a pure function of live figures, the ramp's state and the time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite, sqrt
 from typing import Any, Literal
@@ -108,61 +108,54 @@ def _findings(
 def _judged(
     guardrail: Guardrail, measured: Measured, *, state: RampState, now: datetime, rules: RolloutRules
 ) -> Finding:
-    spread = dispersion(measured)
-    harm = odds(measured.steps, ratios=guardrail.alternatives, against=guardrail.tolerated, spread=spread)
-    ruled_out = odds(measured.steps, ratios=((guardrail.ruled_out, 1.0),), against=guardrail.tolerated, spread=spread)
-    is_negligible = highest_rate(measured.steps, missed=rules.missed) < guardrail.negligible
-    canary_requests = sum(step.canary.requests for step in measured.steps)
-    status: Status = "hold"
-    if too_little := _too_little(guardrail, measured, state=state, now=now, rules=rules):
-        reason = too_little
-    elif harm >= rules.suspicion:
-        reason = (
-            f"odds of {harm:.3g} : 1 for harm; below {rules.suspicion:g} it goes on, at {1 / guardrail.level:,.0f} back"
-        )
-    elif state.step + 1 == len(rules.requests) and ruled_out > rules.missed and not is_negligible:
-        reason = (
-            f"a ratio of {guardrail.ruled_out:g} is not ruled out: its odds are {ruled_out:.2g}, not {rules.missed}"
-        )
-    else:
-        status, reason = "clear", f"odds of {harm:.2g} : 1 for harm"
+    spread, steps = dispersion(measured), measured.steps
+    away = deviation(steps, against=guardrail.tolerated, dispersion=spread)
+    limit = planned_limit(steps, level=guardrail.planned_level, requests=guardrail.planned_requests)
     canary_rate, control_rate = _rates(measured)
-    away = deviation(measured.steps, against=guardrail.tolerated, dispersion=spread)
-    away = away if guardrail.ruled_out > guardrail.tolerated else -away
-    limit = planned_limit(measured.steps, level=guardrail.planned_level, requests=guardrail.planned_requests)
-    if (harm >= 1 / guardrail.level or away >= limit) and _is_fresh(measured, now=now, rules=rules):
-        status = "harm"
-        reason = (
-            f"{canary_rate or 0:.3%} of {canary_requests:,} requests, {control_rate or 0:.3%} beside it: odds of "
-            f"{harm:,.3g} : 1 for harm ({1 / guardrail.level:,.0f} revert), {away:.1f} standard deviations "
-            f"({limit:.1f} revert)"
-        )
-    return Finding(
+    found = Finding(
         guardrail=guardrail.name,
-        status=status,
-        reason=reason,
-        canary_requests=canary_requests,
+        status="clear",
+        reason="",
+        canary_requests=sum(step.canary.requests for step in steps),
         canary_rate=canary_rate,
         control_rate=control_rate,
         dispersion=spread,
-        odds=harm,
+        odds=odds(steps, ratios=guardrail.alternatives, against=guardrail.tolerated, spread=spread),
         reverts_at=1 / guardrail.level,
-        deviation=away,
+        deviation=away if guardrail.ruled_out > guardrail.tolerated else -away,
         deviation_reverts_at=limit if isfinite(limit) else None,
-        ruled_out_odds=ruled_out,
+        ruled_out_odds=odds(steps, ratios=((guardrail.ruled_out, 1.0),), against=guardrail.tolerated, spread=spread),
     )
+    if now - measured.as_of > rules.oldest_figures:
+        ended = f"figures end at {measured.as_of:%Y-%m-%d %H:%M}, more than {rules.oldest_figures} ago"
+        return replace(found, status="hold", reason=ended)
+    if harm := _harm(found):
+        return replace(found, status="harm", reason=harm)
+    waits = _too_little(guardrail, measured, state=state, rules=rules) or _unsure(
+        guardrail, measured, found, state=state, rules=rules
+    )
+    if waits:
+        return replace(found, status="hold", reason=waits)
+    return replace(found, reason=f"odds of {found.odds:.2g} : 1 for harm")
 
 
-def _is_fresh(measured: Measured, *, now: datetime, rules: RolloutRules) -> bool:
-    return now - measured.as_of <= rules.oldest_figures
+def _harm(found: Finding) -> str | None:
+    against = []
+    if found.odds is not None and found.odds >= found.reverts_at:
+        against.append(f"odds of {found.odds:,.3g} : 1 for harm ({found.reverts_at:,.0f} revert)")
+    away, limit = found.deviation, found.deviation_reverts_at
+    if away is not None and limit is not None and away >= limit:
+        against.append(f"{away:.1f} standard deviations from control ({limit:.1f} revert)")
+    if not against:
+        return None
+    rates = (
+        f"{found.canary_rate or 0:.3%} of {found.canary_requests:,} requests, {found.control_rate or 0:.3%} in control"
+    )
+    return f"{rates}: {', '.join(against)}"
 
 
-def _too_little(
-    guardrail: Guardrail, measured: Measured, *, state: RampState, now: datetime, rules: RolloutRules
-) -> str | None:
+def _too_little(guardrail: Guardrail, measured: Measured, *, state: RampState, rules: RolloutRules) -> str | None:
     """What is missing before these figures can let a canary go on; None where nothing is."""
-    if not _is_fresh(measured, now=now, rules=rules):
-        return f"figures end at {measured.as_of:%Y-%m-%d %H:%M}, more than {rules.oldest_figures} ago"
     share = rules.shares[state.step]
     step = next((one for one in measured.steps if one.share == share), None)
     if step is None:
@@ -174,6 +167,25 @@ def _too_little(
         return uneven
     if step.control.events < guardrail.fewest_events:
         return f"only {step.control.events} events in {step.control.requests:,} control requests: are they cut off?"
+    return None
+
+
+def _unsure(
+    guardrail: Guardrail, measured: Measured, found: Finding, *, state: RampState, rules: RolloutRules
+) -> str | None:
+    """Why enough figures do not let a canary go on yet; None where they do."""
+    if found.odds is not None and found.odds >= rules.suspicion:
+        return (
+            f"odds of {found.odds:.3g} : 1 for harm; below {rules.suspicion:g} it goes on, "
+            f"at {found.reverts_at:,.0f} it is reverted"
+        )
+    is_last = state.step + 1 == len(rules.requests)
+    is_negligible = highest_rate(measured.steps, missed=rules.missed) < guardrail.negligible
+    if is_last and not is_negligible and found.ruled_out_odds is not None and found.ruled_out_odds > rules.missed:
+        return (
+            f"a ratio of {guardrail.ruled_out:g} is not ruled out: its odds are {found.ruled_out_odds:.2g}, "
+            f"above {rules.missed:g}"
+        )
     return None
 
 

@@ -14,7 +14,8 @@ class Guardrail:
     `planned_level` bounds the same for a second test, which ends with the first `planned_requests` of the canary and is
     the stronger for it. `ruled_out` is the ratio that the figures must speak against before the canary is promoted.
     A rate of the canary that is surely below `negligible` needs nothing to be ruled out: where events are rarer than
-    that, their ratio would take weeks. `fewest_events` of control in a step, below which the figures are taken for cut off.
+    that, their ratio would take weeks to know. With fewer than `fewest_events` of control in a step, the figures are
+    taken for cut off.
     """
 
     name: str
