@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class RolloutRules:
     uneven: float = 4.5
 
     def __post_init__(self) -> None:
-        rising = all(one < other for one, other in zip(self.shares, self.shares[1:], strict=False))
+        rising = all(one < other for one, other in pairwise(self.shares))
         if not self.shares or not rising or self.shares[0] <= 0 or self.shares[-1] != 1:
             raise ValueError(f"shares is {self.shares}; they must rise from above 0 to 1")
         if len(self.requests) != len(self.shares) - 1:
