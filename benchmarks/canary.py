@@ -27,6 +27,7 @@ from rich.table import Table
 from scipy.stats import betabinom, binom
 
 from benchmarks._figures import Figure, report
+from benchmarks._shares import Share
 from decisions.rollout import (
     ArmCounts,
     Measured,
@@ -245,36 +246,36 @@ def main() -> None:
 
 
 def of_healthy(case: Case, found: list[Outcome]) -> list[Figure]:
-    reverted = np.mean([one.action == "revert" for one in found])
-    promoted = np.mean([one.action == "promote" and one.requests <= TRAFFIC for one in found])
-    thresholds = np.mean([one.threshold_at is not None for one in found])
+    reverted = Share.where(one.action == "revert" for one in found)
+    promoted = Share.where(one.action == "promote" and one.requests <= TRAFFIC for one in found)
+    thresholds = Share.where(one.threshold_at is not None for one in found)
     return [
         Figure(
-            figure=f"reverted, {case.name}; baseline the threshold rule",
-            ours=float(reverted),
-            baseline=float(thresholds),
+            figure=f"reverted, {case.name} ({reverted}); baseline the threshold rule",
+            ours=reverted.value,
+            baseline=thresholds.value,
             goal="≤ .005",
-            holds=bool(reverted <= 0.005),
+            holds=reverted.value <= 0.005,
         ),
         Figure(
-            figure=f"at 100 % within {TRAFFIC / 1e6:g} M requests, {case.name}; baseline spared by thresholds",
-            ours=float(promoted),
-            baseline=float(1 - thresholds),
+            figure=f"at 100 % by {TRAFFIC / 1e6:g} M requests, {case.name} ({promoted}); baseline spared by thresholds",
+            ours=promoted.value,
+            baseline=1 - thresholds.value,
             goal="≥ .95",
-            holds=bool(promoted >= 0.95),
+            holds=promoted.value >= 0.95,
         ),
     ]
 
 
 def of_harm(case: Case, found: list[Outcome], *, within: int, goal: float) -> Figure:
-    ours = float(np.mean([one.action == "revert" and one.canary_requests <= within for one in found]))
-    thresholds = float(np.mean([one.threshold_at is not None and one.threshold_at <= within for one in found]))
+    ours = Share.where(one.action == "revert" and one.canary_requests <= within for one in found)
+    thresholds = Share.where(one.threshold_at is not None and one.threshold_at <= within for one in found)
     return Figure(
-        figure=f"{case.name}: reverted within {within:,} canary requests",
-        ours=ours,
-        baseline=thresholds,
+        figure=f"{case.name}: reverted within {within:,} canary requests ({ours}); baseline the threshold rule",
+        ours=ours.value,
+        baseline=thresholds.value,
         goal=f"≥ {goal:g}",
-        holds=ours >= goal,
+        holds=ours.value >= goal,
     )
 
 
