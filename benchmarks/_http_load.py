@@ -68,13 +68,20 @@ class Load:
 
     async def send(self, body: bytes, *, due_s: float) -> Reply:
         try:
-            connection = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+            connection = await self._connection()
             status, content = await asyncio.wait_for(self._exchange(connection, body), PATIENCE_S)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError):
             return Reply(0, due_s, time.monotonic(), b"")
         done_s = time.monotonic()
         self._idle.append(connection)
         return Reply(status, due_s, done_s, content)
+
+    async def _connection(self) -> Connection:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
     async def _exchange(self, connection: Connection, body: bytes) -> tuple[int, bytes]:
         reader, writer = connection

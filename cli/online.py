@@ -97,7 +97,16 @@ def run(application: Callable[[str | None], ASGIApp], *, host: str, port: int, p
     check_host(host, token=token)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     click.echo(f"http://{host}:{port}{path}; /ready, /metrics, /openapi.json beside it. Ctrl-C ends it.", err=True)
-    uvicorn.run(application(token), host=host, port=port, access_log=False, log_level="warning", server_header=False)
+    uvicorn.run(
+        application(token),
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        # Balancers keep idle connections for a minute; who closes first makes the other's next request fail.
+        timeout_keep_alive=75,
+    )
 
 
 def settings() -> Settings:

@@ -5,6 +5,7 @@ Nothing is written but the feature log: the process needs no right to write rele
 
 import asyncio
 import contextlib
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -37,6 +38,8 @@ MOST_BYTES = 1 << 20
 MOST_ROWS = 2_048
 # Work that may lie before a request that comes: a person waits for the answer.
 MOST_WAIT_S = 0.025
+# The first passes through a model take several times as long.
+WARM_UPS = 5
 # How soon a promotion or a revert is noticed: two small files are read as often.
 LOOK_S = 0.2
 
@@ -52,7 +55,7 @@ class Server:
         self.not_ready = "it is starting"
         self._log = log
         self.queue: Batcher[RankRequest, tuple[bytes, Ranking]] = Batcher(
-            self._work, most_rows=MOST_ROWS, most_wait_s=MOST_WAIT_S
+            self._work, most_rows=MOST_ROWS, most_wait_s=MOST_WAIT_S, prepare=_prepare
         )
 
     def _work(self, requests: Sequence[RankRequest]) -> list[tuple[bytes, Ranking]]:
@@ -75,7 +78,11 @@ class Server:
                 self.metrics.reloads.labels("refused").inc()
             self.not_ready = str(error)
             return
-        ranking.rank([_warm_up(standing)], standing, self.settings, now=datetime.now(UTC))
+        # What torch keeps ready, it keeps by thread.
+        self.queue.beside(lambda: _warm_up(standing, self.settings))
+        # What is loaded stays: the collector of garbage need not walk through it during a request.
+        gc.collect()
+        gc.freeze()
         self.standing, self.not_ready = standing, ""
         self.metrics.reloads.labels("loaded").inc()
         self.metrics.pointer_version.set(standing.pointer.version)
@@ -150,8 +157,6 @@ def application(home: Home, settings: Settings, *, log: Log, token: str | None) 
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        # The other cores are those of other servers, and of what takes the requests in.
-        torch.set_num_threads(1)
         # While a release is loaded beside, the thread that ranks must not wait long for its turn.
         sys.setswitchinterval(0.0005)
         await asyncio.to_thread(server.look)
@@ -207,8 +212,15 @@ def openapi() -> dict[str, object]:
     }
 
 
-def _warm_up(standing: Standing) -> RankRequest:
-    return msgspec.convert(EXAMPLE, RankRequest)
+def _prepare() -> None:
+    """Of the thread that ranks: the other cores are those of other servers, and of what takes the requests in."""
+    torch.set_num_threads(1)
+
+
+def _warm_up(standing: Standing, settings: Settings) -> None:
+    request = msgspec.convert(EXAMPLE, RankRequest)
+    for _ in range(WARM_UPS):
+        ranking.rank([request], standing, settings, now=datetime.now(UTC))
 
 
 def _not_ready(reason: str) -> Response:

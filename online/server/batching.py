@@ -45,7 +45,8 @@ class Batcher(Generic[Job, Result]):
     """`work` gets the jobs of a batch and returns a result, or an exception, for each.
 
     `most_rows`: of a batch, unless one job has more. `most_wait_s`: of work that may lie before a new job where the
-    queue stands; one job may always wait.
+    queue stands; one job may always wait. `prepare` is called once, in the
+    thread.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Batcher(Generic[Job, Result]):
         *,
         most_rows: int,
         most_wait_s: float,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._work, self._most_rows, self._most_wait_s = work, most_rows, most_wait_s
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ranking")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ranking", initializer=prepare)
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._row_s = ROW_S
         self._is_working = False
@@ -130,6 +132,10 @@ class Batcher(Generic[Job, Result]):
                 one.result.set_exception(result)
             else:
                 one.result.set_result(result)
+
+    def beside(self, function: Callable[[], None]) -> None:
+        """Call a function in the thread that works, between two batches, and wait for it. Not for the event loop."""
+        self._thread.submit(function).result()
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
