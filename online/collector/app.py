@@ -69,6 +69,7 @@ class Collector:
             random_share=settings.random_share,
             window=Window(settings.duplicate_window),
         )
+        self._mean_exposure_bytes = 0.0
         self.segments = Segments(landing, name=name)
         if self.segments.landed_left_behind:
             logger.info("landed %d segments that the last collector left", self.segments.landed_left_behind)
@@ -109,8 +110,6 @@ class Collector:
         if exposures := kept.lines["exposures"]:
             self._mean_exposure_bytes = sizes[0] / len(exposures)
         self.metrics.saved_bytes.inc(kept.dropped * self._mean_exposure_bytes)
-
-    _mean_exposure_bytes = 0.0
 
     async def keep_looking(self) -> None:
         while True:

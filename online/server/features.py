@@ -10,6 +10,7 @@ Shapes: K candidates.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -147,7 +148,7 @@ class Known:
         found = np.where(self.item_rows == UNKNOWN, -1, codes[self.item_rows] if len(codes) else -1)
         return Codes(found + 1, (UNKNOWN_WORD, *words))
 
-    @property
+    @cached_property
     def item_categories(self) -> Lists:
         codes, lists = self.source.item_lists
         found = np.where(self.item_rows == UNKNOWN, -1, codes[self.item_rows] if len(codes) else -1)
@@ -175,12 +176,12 @@ class Known:
         value = self.asked.context.get(name)
         return np.array([np.nan if value is None else value], dtype=np.float64)
 
-    @property
+    @cached_property
     def categories_of_user(self) -> dict[str, Mapping[str, float]]:
         found = self.snapshot.users.value("categories", int(self.user_row[0])) or []
         return {one["category"]: one for one in found}
 
-    @property
+    @cached_property
     def user_click_rate(self) -> Floats:
         return self.smoothed(self.of_user("clicks"), self.of_user("exposures"), self.snapshot.click_rate)
 
