@@ -25,8 +25,8 @@ from tests.online import small_service
 
 RATE, CANDIDATES = 30.0, 100
 GOAL_S = 2.0
-# A change stands so long before the next one.
-STANDS_S = 1.0
+# A change stands so long before the next one: each must be noticed, loaded and asked for.
+STANDS_S = 1.5
 BODY = json.dumps(
     {
         "request": "r1",
