@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from online.access import Problem, TokenRequired, TooLargeError, problem, read_body
+from online.access import TokenRequired, TooLargeError, problem, read_body
 from online.collector.events import MOST_BATCH_BYTES, BodyError, Event, read
 from online.collector.keeping import Keeper, Kept
 from online.collector.metrics import Metrics
 from online.collector.segments import BacklogError, Segments
 from online.collector.window import Window
 from online.feature_log import FeatureLog
+from online.openapi import openapi
 from online.settings import Settings
 
 logger = logging.getLogger("stillhouse.collector")
@@ -55,6 +56,24 @@ class Counts(msgspec.Struct, frozen=True):
     duplicate: int
     quarantined: int
     refused: int
+
+
+INTERFACE = openapi(
+    title="Stillhouse event collector",
+    path="/v1/events",
+    summary="Report what was seen and done.",
+    asked=list[Event],
+    example=EXAMPLE,
+    answered=Counts,
+    answer="What is kept is on the disk.",
+    refusals={
+        "400": "The body is neither a JSON array nor lines of JSON.",
+        "401": "The token is missing or wrong.",
+        "413": "The body is too large.",
+        "503": "The disk is full or too slow; nothing of the batch was kept. Retry-After says when to send it again.",
+    },
+    other_bodies={"application/x-ndjson": {"type": "string"}},
+)
 
 
 class Collector:
@@ -129,7 +148,7 @@ class Collector:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(openapi()), media_type="application/json")
+        return Response(msgspec.json.encode(INTERFACE), media_type="application/json")
 
 
 def application(
@@ -153,46 +172,3 @@ def application(
         Route("/openapi.json", collector.openapi),
     ]
     return TokenRequired(Starlette(routes=routes, lifespan=lifespan), token=token)
-
-
-def openapi() -> dict[str, object]:
-    """The interface as OpenAPI, its schemas from the structs that decode and encode."""
-    (events, counts, refused), components = msgspec.json.schema_components(
-        (list[Event], Counts, Problem), ref_template="#/components/schemas/{name}"
-    )
-    refusals = {
-        "400": "The body is neither a JSON array nor lines of JSON.",
-        "401": "The token is missing or wrong.",
-        "413": "The body is too large.",
-        "503": "The disk is full or too slow; nothing of the batch was kept. Retry-After says when to send it again.",
-    }
-    answers: dict[str, object] = {
-        "200": {
-            "description": "What is kept is on the disk.",
-            "content": {"application/json": {"schema": counts}},
-        }
-    }
-    answers |= {
-        status: {"description": words, "content": {"application/json": {"schema": refused}}}
-        for status, words in refusals.items()
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Stillhouse event collector", "version": "1"},
-        "paths": {
-            "/v1/events": {
-                "post": {
-                    "summary": "Report what was seen and done.",
-                    "requestBody": {
-                        "required": True,
-                        "content": {
-                            "application/json": {"schema": events, "example": EXAMPLE},
-                            "application/x-ndjson": {"schema": {"type": "string"}},
-                        },
-                    },
-                    "responses": answers,
-                }
-            }
-        },
-        "components": {"schemas": components},
-    }

@@ -21,7 +21,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lakehouse.home import Home
-from online.access import Problem, TokenRequired, TooLargeError, problem, read_body
+from online.access import TokenRequired, TooLargeError, problem, read_body
+from online.openapi import openapi
 from online.server import ranking
 from online.server.batching import Batcher, BusyError
 from online.server.messages import ENCODER, EXAMPLE, REQUEST, RankAnswer, RankRequest
@@ -43,6 +44,22 @@ WARM_UPS = 5
 # How soon a promotion or a revert is noticed: two small files are read as often.
 LOOK_S = 0.2
 
+INTERFACE = openapi(
+    title="Stillhouse ranking server",
+    path="/v1/rank",
+    summary="Rank candidates for a user.",
+    asked=RankRequest,
+    example=EXAMPLE,
+    answered=RankAnswer,
+    answer="The candidates in order.",
+    refusals={
+        "400": "What was sent is no request.",
+        "401": "The token is missing or wrong.",
+        "413": "The body is too large.",
+        "503": "Not ready, or busy: Retry-After says when to try again.",
+    },
+    other_bodies={},
+)
 Log = Callable[[Sequence[Ranking]], None]
 
 
@@ -148,7 +165,7 @@ class Server:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(openapi()), media_type="application/json")
+        return Response(msgspec.json.encode(INTERFACE), media_type="application/json")
 
 
 def application(home: Home, settings: Settings, *, log: Log, token: str | None) -> TokenRequired:
@@ -173,43 +190,6 @@ def application(home: Home, settings: Settings, *, log: Log, token: str | None) 
         Route("/openapi.json", server.openapi),
     ]
     return TokenRequired(Starlette(routes=routes, lifespan=lifespan), token=token)
-
-
-def openapi() -> dict[str, object]:
-    """The interface as OpenAPI, its schemas from the structs that decode and encode."""
-    (asked, answered, refused), components = msgspec.json.schema_components(
-        (RankRequest, RankAnswer, Problem), ref_template="#/components/schemas/{name}"
-    )
-    refusals = {
-        "400": "What was sent is no request.",
-        "401": "The token is missing or wrong.",
-        "413": "The body is too large.",
-        "503": "Not ready, or busy: Retry-After says when to try again.",
-    }
-    answers: dict[str, object] = {
-        "200": {"description": "The candidates in order.", "content": {"application/json": {"schema": answered}}}
-    }
-    answers |= {
-        status: {"description": words, "content": {"application/json": {"schema": refused}}}
-        for status, words in refusals.items()
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Stillhouse ranking server", "version": "1"},
-        "paths": {
-            "/v1/rank": {
-                "post": {
-                    "summary": "Rank candidates for a user.",
-                    "requestBody": {
-                        "required": True,
-                        "content": {"application/json": {"schema": asked, "example": EXAMPLE}},
-                    },
-                    "responses": answers,
-                }
-            }
-        },
-        "components": {"schemas": components},
-    }
 
 
 def _prepare() -> None:
