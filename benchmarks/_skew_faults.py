@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,13 @@ class Way:
     change: Callable[[Columns], Columns] = field(default=lambda columns: columns)
     is_calibrated: bool = True
 
+    @cached_property
+    def source(self) -> FeatureSource:
+        return FeatureSource(self.snapshot, spec=self.model.spec, brought=BROUGHT)
+
     def scores(self, asked: Asked) -> Mapping[str, Floats]:
         """p(action) of each candidate, were it shown first."""
-        source = FeatureSource(self.snapshot, spec=self.model.spec, brought=BROUGHT)
-        columns = self.change(source.columns(self.ask(asked)))
+        columns = self.change(self.source.columns(self.ask(asked)))
         if self.is_calibrated:
             return self.model.probabilities([columns])[0]
         return score(self.model.ranker, columns.candidates(self.model.spec)).probabilities()

@@ -81,7 +81,7 @@ def collect(host: str, port: int, name: str) -> None:
     from online.collector.app import application
 
     run(
-        lambda token: application(home().landing, settings(), log=feature_log(), token=token, name=name),
+        lambda token: application(home(), settings(), log=feature_log(), token=token, name=name),
         host=host,
         port=port,
         path="/v1/events",

@@ -23,10 +23,8 @@ def golden_rows(table: pa.Table, *, model: Ranker, calibrator: Calibrator) -> di
     """Up to NUM_ROWS rows of a table, spread over it, as JSON data: the features by name, and the calibrated
     p(action) of each action at position 1."""
     some = np.unique(np.linspace(0, table.num_rows - 1, min(table.num_rows, NUM_ROWS)).astype(np.int64))
-    spec = model.spec
-    names = dict.fromkeys([*(f.name for f in spec.features), *spec.segments, *filter(None, [spec.surface])])
-    columns = {name: _plain(table[name].take(pa.array(some))) for name in names}
-    rows = candidates_of(columns, spec=spec)
+    columns = {name: _plain(table[name].take(pa.array(some))) for name in model.spec.inputs()}
+    rows = candidates_of(columns, spec=model.spec)
     found = calibrator.apply(score(model, rows))
     return {"features": columns, "probabilities": {action: values.tolist() for action, values in found.items()}}
 

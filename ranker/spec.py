@@ -144,6 +144,11 @@ class FeatureSpec:
                 return label.name
         raise ValueError(f"action is {action!r}; the spec has labels for {self.actions}")
 
+    def inputs(self) -> tuple[str, ...]:
+        """What must be known of a row to rank it: its features, segments and surface, each once."""
+        names = [*(feature.name for feature in self.features), *self.segments, *filter(None, [self.surface])]
+        return tuple(dict.fromkeys(names))
+
     def columns(self) -> tuple[str, ...]:
         """Every column that `Examples.from_arrow` reads, each once; those of sampling and traffic may be absent in
         the table."""

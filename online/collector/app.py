@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from time import perf_counter
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lakehouse.home import Home
+from online.about import about
 from online.access import TokenRequired, TooLargeError, problem, read_body
 from online.collector.events import MOST_BATCH_BYTES, BodyError, Event, read
 from online.collector.keeping import Keeper, Kept
@@ -79,7 +79,7 @@ INTERFACE = openapi(
 class Collector:
     """What the endpoints share."""
 
-    def __init__(self, landing: Path, settings: Settings, *, log: FeatureLog, name: str) -> None:
+    def __init__(self, home: Home, settings: Settings, *, log: FeatureLog, name: str) -> None:
         self.metrics = Metrics()
         self._log, self._settings = log, settings
         self._keeper = Keeper(
@@ -89,7 +89,7 @@ class Collector:
             window=Window(settings.duplicate_window),
         )
         self._mean_exposure_bytes = 0.0
-        self.segments = Segments(landing, name=name)
+        self.segments = Segments(home, name=name)
         if self.segments.landed_left_behind:
             logger.info("landed %d segments that the last collector left", self.segments.landed_left_behind)
 
@@ -115,13 +115,13 @@ class Collector:
             self._keeper.forget(kept)
             advice = "send the same batch again after Retry-After; nothing of it was kept"
             return problem(503, str(error), where="disk", what_to_do=advice, retry_after_s=RETRY_AFTER_S)
-        self._count(kept)
         counts = Counts(kept.accepted, kept.duplicate, kept.quarantined, kept.refused)
+        self._count(kept, counts)
         return Response(msgspec.json.encode(counts), media_type="application/json")
 
-    def _count(self, kept: Kept) -> None:
-        for outcome in ("accepted", "duplicate", "quarantined", "refused"):
-            if number := getattr(kept, outcome):
+    def _count(self, kept: Kept, counts: Counts) -> None:
+        for outcome, number in msgspec.structs.asdict(counts).items():
+            if number:
                 self.metrics.events.labels(outcome).inc(number)
         sizes = [sum(map(len, lines)) for lines in kept.lines.values()]
         self.metrics.landed_bytes.inc(sum(sizes))
@@ -141,21 +141,16 @@ class Collector:
             except Exception:
                 logger.exception("rolling segments failed")
 
-    async def live(self, _: Request) -> Response:
+    async def ready(self, _: Request) -> Response:
+        """As soon as it answers: what a killed one left has landed by then."""
         return Response(b'{"live": true}', media_type="application/json")
-
-    async def figures(self, _: Request) -> Response:
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    async def openapi(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(INTERFACE), media_type="application/json")
 
 
 def application(
-    landing: Path, settings: Settings, *, log: FeatureLog, token: str | None, name: str = "0"
+    home: Home, settings: Settings, *, log: FeatureLog, token: str | None, name: str = "0"
 ) -> TokenRequired:
     """The ASGI application. It is ready as soon as it answers: what a killed one left has landed by then."""
-    collector = Collector(landing, settings, log=log, name=name)
+    collector = Collector(home, settings, log=log, name=name)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -166,9 +161,7 @@ def application(
 
     routes = [
         Route("/v1/events", collector.events, methods=["POST"]),
-        Route("/live", collector.live),
-        Route("/ready", collector.live),
-        Route("/metrics", collector.figures),
-        Route("/openapi.json", collector.openapi),
+        Route("/ready", collector.ready),
+        *about(collector.metrics.registry, interface=INTERFACE),
     ]
     return TokenRequired(Starlette(routes=routes, lifespan=lifespan), token=token)

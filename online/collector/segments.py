@@ -15,7 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lakehouse.home import Home
 from online.collector.keeping import Stream
+from registry.durable import sync_folder
 
 STREAMS: tuple[Stream, ...] = ("exposures", "engagements")
 # Whoever ingests holds a file in memory.
@@ -44,12 +46,12 @@ class _Segment:
 class Segments:
     """The segments of one collector. Raises RuntimeError where another one runs under the same name."""
 
-    def __init__(self, landing: Path, *, name: str = "0") -> None:
-        self._landing, self._name = landing, name
+    def __init__(self, home: Home, *, name: str = "0") -> None:
+        self._landing, self._name = home.landing, name
         for stream in STREAMS:
-            (landing / stream).mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(landing.parent / "online" / f"collector-{name}.lock")
-        Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            (home.landing / stream).mkdir(parents=True, exist_ok=True)
+        home.online.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(home.online / f"collector-{name}.lock")
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -128,7 +130,7 @@ class Segments:
         if stream not in self._open:
             path = self._landing / stream / f".{PREFIX}-{self._name}-{time.time_ns()}{OPEN}"
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             self._open[stream] = _Segment(path, descriptor)
         return self._open[stream]
 
@@ -171,18 +173,10 @@ def _land(path: Path) -> None:
         path.unlink()
     else:
         path.rename(path.with_name(path.name.removeprefix(".").removesuffix(OPEN) + LANDED))
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,17 +10,17 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import msgspec
 import torch
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from lakehouse.home import Home
+from online.about import about
 from online.access import TokenRequired, TooLargeError, problem, read_body
 from online.openapi import openapi
 from online.server import ranking
@@ -28,7 +28,7 @@ from online.server.batching import Batcher, BusyError
 from online.server.messages import ENCODER, EXAMPLE, REQUEST, RankAnswer, RankRequest
 from online.server.metrics import Metrics
 from online.server.ranking import Ranking
-from online.server.standing import NotReadyError, Standing, is_current, load
+from online.server.standing import Named, NotReadyError, Standing, load, named
 from online.settings import Settings
 
 logger = logging.getLogger("stillhouse.server")
@@ -43,6 +43,8 @@ MOST_WAIT_S = 0.025
 WARM_UPS = 5
 # How soon a promotion or a revert is noticed: two small files are read as often.
 LOOK_S = 0.2
+# How soon what was refused is tried again, though nothing else is named.
+TRY_AGAIN_S = 10.0
 
 INTERFACE = openapi(
     title="Stillhouse ranking server",
@@ -74,6 +76,9 @@ class Server:
         self.queue: Batcher[RankRequest, tuple[bytes, Ranking]] = Batcher(
             self._work, most_rows=MOST_ROWS, most_wait_s=MOST_WAIT_S, prepare=_prepare
         )
+        self.metrics.waiting.set_function(lambda: self.queue.waiting_rows)
+        self._refused: Named | None = None
+        self._try_again_at = 0.0
 
     def _work(self, requests: Sequence[RankRequest]) -> list[tuple[bytes, Ranking]]:
         """One batch, in the one thread that ranks: all of it by the standing of this moment."""
@@ -84,9 +89,16 @@ class Server:
         return [(ENCODER.encode(one.answer()), one) for one in rankings]
 
     def look(self) -> None:
-        """Load what the pointer and the snapshot name now, unless it is loaded; on failure what is loaded stays."""
+        """Load what the pointer and the snapshot name now, unless it is loaded; on failure what is loaded stays.
+
+        What was refused is not verified again at every look, but now and then: it may be mended in place.
+        """
+        now_named: Named | None = None
         try:
-            if self.standing is not None and is_current(self.standing, self.home):
+            now_named = named(self.home)
+            if self.standing is not None and self.standing.named == now_named:
+                return
+            if self._refused == now_named and monotonic() < self._try_again_at:
                 return
             standing = load(self.home, self.settings, before=self.standing)
         except NotReadyError as error:
@@ -94,6 +106,7 @@ class Server:
                 logger.error("not loaded: %s", error)
                 self.metrics.reloads.labels("refused").inc()
             self.not_ready = str(error)
+            self._refused, self._try_again_at = now_named, monotonic() + TRY_AGAIN_S
             return
         # What torch keeps ready, it keeps by thread.
         self.queue.beside(lambda: _warm_up(standing, self.settings))
@@ -157,16 +170,6 @@ class Server:
         }
         return Response(ENCODER.encode(standing), media_type="application/json")
 
-    async def live(self, _: Request) -> Response:
-        return Response(b'{"live": true}', media_type="application/json")
-
-    async def figures(self, _: Request) -> Response:
-        self.metrics.waiting.set(self.queue.waiting_rows)
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    async def openapi(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(INTERFACE), media_type="application/json")
-
 
 def application(home: Home, settings: Settings, *, log: Log, token: str | None) -> TokenRequired:
     """The ASGI application; it loads what it serves as it starts, and again whenever pointer or snapshot change."""
@@ -184,10 +187,8 @@ def application(home: Home, settings: Settings, *, log: Log, token: str | None) 
 
     routes = [
         Route("/v1/rank", server.rank, methods=["POST"]),
-        Route("/live", server.live),
         Route("/ready", server.ready),
-        Route("/metrics", server.figures),
-        Route("/openapi.json", server.openapi),
+        *about(server.metrics.registry, interface=INTERFACE),
     ]
     return TokenRequired(Starlette(routes=routes, lifespan=lifespan), token=token)
 

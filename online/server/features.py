@@ -91,8 +91,7 @@ class FeatureSource:
     def __init__(self, snapshot: Snapshot, *, spec: FeatureSpec, brought: Collection[str]) -> None:
         self.snapshot = snapshot
         kinds = {feature.name: feature.kind for feature in spec.features}
-        names = dict.fromkeys([*kinds, *spec.segments, *filter(None, [spec.surface])])
-        self._makers = {name: _maker(name, kinds.get(name, "categorical"), snapshot, brought) for name in names}
+        self._makers = {name: _maker(name, kinds.get(name, "categorical"), snapshot, brought) for name in spec.inputs()}
         if lacking := sorted(name for name, maker in self._makers.items() if maker is None):
             raise ValueError(
                 f"the model needs {lacking}, which the server can neither compute nor was told that requests bring; "
@@ -145,14 +144,16 @@ class Known:
 
     def item_word(self, name: str) -> Codes:
         codes, words = self.source.item_words[name]
-        found = np.where(self.item_rows == UNKNOWN, -1, codes[self.item_rows] if len(codes) else -1)
-        return Codes(found + 1, (UNKNOWN_WORD, *words))
+        return Codes(1 + self._of_item_rows(codes), (UNKNOWN_WORD, *words))
 
     @cached_property
     def item_categories(self) -> Lists:
         codes, lists = self.source.item_lists
-        found = np.where(self.item_rows == UNKNOWN, -1, codes[self.item_rows] if len(codes) else -1)
-        return Lists(found + 1, ((), *lists))
+        return Lists(1 + self._of_item_rows(codes), ((), *lists))
+
+    def _of_item_rows(self, codes: Ints) -> Ints:
+        """The code of each candidate's row; −1 for an unknown one."""
+        return np.where(self.item_rows == UNKNOWN, -1, codes[self.item_rows] if len(codes) else -1)
 
     def days_since(self, times_us: Ints, *, never: float) -> Floats:
         return np.where(times_us == NEVER, never, (self.at_us - times_us) / DAY_US)

@@ -5,7 +5,7 @@ A request takes the standing that it meets and keeps it to its end, so no answer
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeAlias
 
 from lakehouse.home import Home
 from lakehouse.snapshot import CURRENT, FOLDER
@@ -14,6 +14,9 @@ from online.server.model import ServedModel
 from online.server.snapshot import Snapshot
 from online.settings import Settings
 from registry import Pointer, Registry, ReleaseError
+
+# The pointer, and the name of the current snapshot.
+Named: TypeAlias = tuple[Pointer, str]
 
 
 class NotReadyError(RuntimeError):
@@ -36,16 +39,26 @@ class Standing:
     snapshot: Snapshot
     models: Mapping[str, Served]
 
+    @property
+    def named(self) -> Named:
+        """By what it was loaded."""
+        return self.pointer, self.snapshot.name
+
     def of_user(self, user: str) -> Served:
         """What ranks for a user: the same at every request while the pointer stays."""
         return self.models[str(self.pointer.production)]
 
 
-def current_snapshot(home: Home) -> Path:
-    """The folder of the snapshot to serve. Raises NotReadyError before the first."""
-    root = home.online / FOLDER
+def named(home: Home) -> Named:
+    """What is to be served now; two small files to read. Raises NotReadyError where one is missing or damaged."""
     try:
-        return root / (root / CURRENT).read_text().strip()
+        pointer = Registry(home.releases).pointer()
+    except ReleaseError as error:
+        raise NotReadyError(str(error)) from error
+    if pointer.production is None:
+        raise NotReadyError("nothing is in production yet: run `stillhouse retrain`")
+    try:
+        return pointer, (home.online / FOLDER / CURRENT).read_text().strip()
     except FileNotFoundError as error:
         raise NotReadyError("there is no snapshot of features yet: run `stillhouse snapshot`") from error
 
@@ -55,34 +68,27 @@ def load(home: Home, settings: Settings, *, before: Standing | None = None) -> S
 
     Raises NotReadyError where either is missing, damaged, or lacks what the other needs.
     """
+    pointer, snapshot_name = named(home)
+    registry = Registry(home.releases)
+    known = before.models if before else {}
     try:
-        registry = Registry(home.releases)
-        pointer = registry.pointer()
-        if pointer.production is None:
-            raise NotReadyError("nothing is in production yet: run `stillhouse retrain`")
-        folder = current_snapshot(home)
-        snapshot = before.snapshot if before and before.snapshot.name == folder.name else Snapshot.open(folder)
+        if before and before.snapshot.name == snapshot_name:
+            snapshot = before.snapshot
+        else:
+            snapshot = Snapshot.open(home.online / FOLDER / snapshot_name)
         models = {}
         for release in dict.fromkeys(filter(None, (pointer.production, pointer.canary, pointer.holdout))):
-            known = before.models.get(release) if before else None
-            model = known.model if known else ServedModel.load(registry, release)
+            served = known.get(release)
+            model = served.model if served else ServedModel.load(registry, release)
             if not set(settings.utility) & set(model.ranker.actions):
                 raise NotReadyError(
                     f"online.yml weighs {sorted(settings.utility)}, and {release} predicts {model.ranker.actions}: "
                     "nothing tells its candidates apart"
                 )
-            same = known is not None and known.source.snapshot is snapshot
-            source = (
-                known.source if known and same else FeatureSource(snapshot, spec=model.spec, brought=settings.brought)
-            )
-            models[release] = Served(model=model, source=source)
+            if served is None or served.source.snapshot is not snapshot:
+                source = FeatureSource(snapshot, spec=model.spec, brought=settings.brought)
+                served = Served(model=model, source=source)
+            models[release] = served
     except (ReleaseError, ValueError) as error:
         raise NotReadyError(str(error)) from error
     return Standing(pointer=pointer, snapshot=snapshot, models=models)
-
-
-def is_current(standing: Standing, home: Home) -> bool:
-    """Whether pointer and snapshot are still those that are loaded; two small files to read."""
-    return (
-        Registry(home.releases).pointer() == standing.pointer and current_snapshot(home).name == standing.snapshot.name
-    )

@@ -9,7 +9,7 @@ import pyarrow as pa
 from lakehouse import snapshot
 from lakehouse.home import Home
 from lakehouse.versions import Pin
-from ranker import Examples, FeatureSpec, Ranker, calibrate, fit, golden_rows, score
+from ranker import Calibrator, Examples, FeatureSpec, Ranker, calibrate, fit, golden_rows, score
 from ranker.artifact import SERVING
 from registry import Lineage, Registry
 
@@ -163,31 +163,30 @@ def release(home: Home, *, seed: int, week: str = "2026-03-02", promote: bool = 
     examples = Examples.from_arrow(table, spec=spec())
     fitted = fit(examples, spec=spec(), seed=seed).model
     calibrator = calibrate(score(fitted, examples, position="shown"), examples)
-    files = fitted.to_files()
-    served = Ranker.from_files(files, weights=SERVING)
-    golden = golden_rows(table, model=served, calibrator=calibrator)
-    registry = Registry(home.releases)
-    saved = registry.save(
-        {
-            **files,
-            "calibrator.json": as_json(calibrator.to_json()),
-            "metrics.json": b"{}",
-            "golden.json": as_json(golden),
-        },
-        lineage=Lineage(
-            partition=week,
-            windows={},
-            inputs=(),
-            recipe="standard",
-            teacher=None,
-            code_version="git:none",
-            seeds={"training": seed},
-            environment={},
-        ),
-    )
+    saved = save(home, table, model=fitted, calibrator=calibrator, seed=seed, week=week)
     if promote:
-        registry.promote(saved.id, expected_version=registry.pointer().version, reason="for a test")
-    return saved.id
+        registry = Registry(home.releases)
+        registry.promote(saved, expected_version=registry.pointer().version, reason="for a test")
+    return saved
+
+
+def save(home: Home, table: pa.Table, *, model: Ranker, calibrator: Calibrator, seed: int, week: str) -> str:
+    """Save what serving needs of a release, with golden rows out of a table; its id."""
+    files = model.to_files()
+    golden = golden_rows(table, model=Ranker.from_files(files, weights=SERVING), calibrator=calibrator)
+    lineage = Lineage(
+        partition=week,
+        windows={},
+        inputs=(),
+        recipe="standard",
+        teacher=None,
+        code_version="git:none",
+        seeds={"training": seed},
+        environment={},
+    )
+    about = {"calibrator.json": calibrator.to_json(), "golden.json": golden, "metrics.json": {}}
+    files |= {name: as_json(content) for name, content in about.items()}
+    return Registry(home.releases).save(files, lineage=lineage).id
 
 
 def as_json(content: object) -> bytes:

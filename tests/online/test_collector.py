@@ -51,7 +51,7 @@ def client(home: Home) -> Iterator[TestClient]:
 
 
 def app_of(home: Home) -> Any:
-    return application(home.landing, SETTINGS, log=FeatureLog(home.online / "features"), token=None)
+    return application(home, SETTINGS, log=FeatureLog(home.online / "features"), token=None)
 
 
 def seen(name: str, item: str = "a", **changes: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from online.access import check_host, token_of
 from online.server import app as server_app
 from online.server.app import application
 from online.server.ranking import Ranking, random_order
+from online.server.standing import NotReadyError
 from online.settings import Settings
 from registry import Registry
 
@@ -178,6 +179,23 @@ def test_a_release_that_scores_its_golden_rows_differently_is_not_served(home: H
         assert "golden rows score 0.01 log-odds" in answer.json()["where"]
         assert client.post("/v1/rank", json=ASK).status_code == 503
         assert client.get("/live").status_code == 200
+
+
+def test_what_was_refused_is_tried_again_now_and_then_and_not_at_every_look(home: Home, monkeypatch: Any) -> None:
+    tried = []
+
+    def load(*_: Any, **__: Any) -> Any:
+        tried.append(1)
+        raise NotReadyError("its golden rows score differently")
+
+    monkeypatch.setattr(server_app, "load", load)
+    server = server_app.Server(home, SETTINGS, log=lambda _: None)
+    for _ in range(5):
+        server.look()
+    assert (len(tried), server.not_ready) == (1, "its golden rows score differently")
+    monkeypatch.setattr(server_app, "monotonic", lambda: time.monotonic() + server_app.TRY_AGAIN_S)
+    server.look()
+    assert len(tried) == 2
 
 
 def test_without_a_release_it_says_what_is_missing(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_page_s_client_is_answered_by_both_services(tmp_path: Path, capsys: 
     release(home, seed=1)
     log = FeatureLog(home.online / "features")
     ranks = server(home, settings, log=lambda rankings: log.write(one.logged() for one in rankings), token=None)
-    collects = collector(home.landing, settings, log=log, token=None)
+    collects = collector(home, settings, log=log, token=None)
     (client,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     assert sum(line != "" for line in client.splitlines()) <= 10
     with listening(ranks) as rank_port, listening(collects) as events_port:
