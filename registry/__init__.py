@@ -4,12 +4,14 @@ from registry.artifact import Artifact
 from registry.errors import ReleaseError
 from registry.journal import Entry
 from registry.lineage import Input, Lineage, code_version, environment
+from registry.moves import Holdouts
 from registry.pointer import Pointer
 from registry.registry import Registry
 
 __all__ = [
     "Artifact",
     "Entry",
+    "Holdouts",
     "Input",
     "Lineage",
     "Pointer",

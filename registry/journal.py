@@ -11,7 +11,19 @@ from registry.durable import sync_folder
 from registry.errors import ReleaseError
 
 FILE = "journal.jsonl"
-Event = Literal["saved", "gate", "overridden", "promoted", "reverted", "repaired"]
+Event = Literal[
+    "saved",
+    "gate",
+    "overridden",
+    "canary_started",
+    "canary_ramped",
+    "canary_held",
+    "canary_resumed",
+    "canary_reverted",
+    "promoted",
+    "reverted",
+    "repaired",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from registry import artifact, journal, pointer
+from registry import artifact, journal, moves, pointer
 from registry.artifact import Artifact, check_id
 from registry.errors import ReleaseError
 from registry.journal import Entry, Event
 from registry.lineage import MAX_TEACHERS, Lineage
+from registry.moves import Holdouts
 from registry.pointer import Pointer
 
 
@@ -69,8 +70,15 @@ class Registry:
         return entries
 
     def reverted(self) -> dict[str, Entry]:
-        """The releases that were taken back, each with the entry that says why. Kept for good."""
-        return {entry.details["previous"]: entry for entry in self.journal() if entry.event == "reverted"}
+        """The releases that were taken back, from production or as canary, each with the entry that says why. Kept for
+        good."""
+        events = ("reverted", "canary_reverted")
+        return {entry.details["previous"]: entry for entry in self.journal() if entry.event in events}
+
+    def brought(self) -> Entry | None:
+        """The entry of the promotion or revert that put production where it is; None before the first release."""
+        moved = [entry for entry in self.journal() if entry.event in moves.PRODUCTION_MOVES]
+        return moved[-1] if moved else None
 
     def overridden(self) -> dict[str, Entry]:
         """The releases whose gate a person overrode, each with the entry that says who and why. Kept for good."""
@@ -106,33 +114,85 @@ class Registry:
                 return
             self._append("gate", release_id, reason=reason, details={"verdict": verdict})
 
-    def promote(self, release_id: str, *, expected_version: int, reason: str) -> Pointer:
+    def promote(
+        self, release_id: str, *, expected_version: int, reason: str, holdouts: Holdouts | None = None
+    ) -> Pointer:
         """Put a release into production, after verifying all of it.
 
         `expected_version` is the pointer version that the decision was taken on; if it moved on since, somebody else
         promoted or reverted and the decision is void. What is in production already is left as it is, so that a run
         that was killed here can be run again. Raises ReleaseError also for a release that was reverted, that the gate
-        did not pass, or whose partition lies before that of production (a backfill never moves production).
+        did not pass, or whose partition lies before that of production (a backfill never moves production), and while
+        another release is the canary.
         """
         with self._changing():
             now = self.pointer()
             if now.production == release_id:
                 return now
-            if now.version != expected_version:
-                raise ReleaseError(
-                    f"{release_id} is not promoted: it was judged on pointer version {expected_version}, which is now "
-                    f"{now.version} (production {now.production}). Compare with that release and decide again."
-                )
+            self._check_version(now, release_id, expected=expected_version)
             self._check_may_follow(release_id, production=now.production)
             self._check_gate(self.load(release_id))
-            return self._point(replace(now, production=release_id, event="promoted", reason=reason), since=now)
+            return self._point(moves.promoted(now, release_id, at=_now(), holdouts=holdouts), since=now, reason=reason)
 
-    def override(self, release_id: str, *, by: str, reason: str) -> Pointer:
-        """Put a release into production that its gate did not pass, on a person's word, which is kept for good.
+    def start_canary(self, release_id: str, *, share: float, expected_version: int, reason: str) -> Pointer:
+        """Give a release its first share of the users, after verifying all of it.
 
-        The word is written before the pointer moves. After a kill in between the same call, or any promotion of this
-        release, goes on from there. Raises ReleaseError without a name or a reason, for a release that its gate passed
-        or never judged, and where `promote` does for anything but the gate.
+        What is the canary, or in production, already is left as it is. Raises ReleaseError where `promote` does.
+        """
+        with self._changing():
+            now = self.pointer()
+            if release_id in (now.canary, now.production):
+                return now
+            self._check_version(now, release_id, expected=expected_version)
+            self._check_may_follow(release_id, production=now.production)
+            self._check_gate(self.load(release_id))
+            return self._point(moves.canary_started(now, release_id, share=share, at=_now()), since=now, reason=reason)
+
+    def ramp_canary(self, *, share: float, expected_version: int, reason: str) -> Pointer:
+        """Give the canary a larger share. Raises ReleaseError if the pointer moved on since the decision."""
+        with self._changing():
+            now = self.pointer()
+            self._check_version(now, str(now.canary), expected=expected_version)
+            return self._point(moves.canary_ramped(now, share=share, at=_now()), since=now, reason=reason)
+
+    def hold_canary(self, *, by: str, reason: str) -> Pointer:
+        """Keep the canary at its share until `resume_canary`, unless it does harm."""
+        with self._changing():
+            now = self.pointer()
+            return self._point(moves.canary_held(now, reason=reason), since=now, reason=reason, by=by)
+
+    def resume_canary(self, *, by: str, reason: str) -> Pointer:
+        """Let figures decide again about a canary that a person holds."""
+        with self._changing():
+            now = self.pointer()
+            return self._point(moves.canary_resumed(now), since=now, reason=reason, by=by)
+
+    def revert_canary(self, *, reason: str, expected_version: int | None = None) -> Pointer:
+        """Take the canary back: production answers all again, and the release is marked as one that was taken back.
+
+        Raises ReleaseError if there is none, or the pointer moved on since the decision.
+        """
+        with self._changing():
+            now = self.pointer()
+            if expected_version is not None:
+                self._check_version(now, str(now.canary), expected=expected_version)
+            return self._point(moves.canary_reverted(now), since=now, reason=reason)
+
+    def override(
+        self,
+        release_id: str,
+        *,
+        by: str,
+        reason: str,
+        canary_share: float | None = None,
+        holdouts: Holdouts | None = None,
+    ) -> Pointer:
+        """Release what its gate did not pass, on a person's word, which is kept for good.
+
+        It goes into production at once, or first to `canary_share` of the users. The word is written before the pointer
+        moves. After a kill in between the same call, or any promotion of this release, goes on from there. Raises
+        ReleaseError without a name or a reason, for a release that its gate passed or never judged, and where `promote`
+        does for anything but the gate.
         """
         if not by.strip() or not reason.strip():
             raise ReleaseError("an override needs the name of who takes it upon themselves, and why")
@@ -149,7 +209,11 @@ class Registry:
                 self._append("overridden", release_id, reason=reason, details={"by": by, "verdict": verdict})
             kept = self.overridden()[release_id]
             said = f"{kept.details['verdict']}, overridden by {kept.details['by']}: {kept.reason}"
-            return self._point(replace(now, production=release_id, event="promoted", reason=said), since=now)
+            if canary_share is None:
+                moved = moves.promoted(now, release_id, at=_now(), holdouts=holdouts)
+            else:
+                moved = moves.canary_started(now, release_id, share=canary_share, at=_now())
+            return self._point(moved, since=now, reason=said, by=kept.details["by"])
 
     def revert(self, *, to: str | None = None, reason: str) -> Pointer:
         """Take production back to `to`, by default the last good release before it; marks the one taken back.
@@ -168,7 +232,7 @@ class Registry:
             if target not in {entry.release for entry in self.journal() if entry.event in ("promoted", "reverted")}:
                 raise ReleaseError(f"{target} was never in production; `stillhouse history` lists what was")
             self.load(target)
-            return self._point(replace(now, production=target, event="reverted", reason=reason), since=now)
+            return self._point(moves.reverted(now, target), since=now, reason=reason)
 
     def _last_good_before(self, production: str) -> str:
         taken_back = self.reverted()
@@ -178,6 +242,14 @@ class Registry:
         if not good:
             raise ReleaseError(f"there is no good release before {production} to go back to; name one with --to")
         return good[-1]
+
+    def _check_version(self, now: Pointer, release_id: str, *, expected: int) -> None:
+        """A decision holds for the pointer that it was taken on."""
+        if now.version != expected:
+            raise ReleaseError(
+                f"{release_id} is not promoted: it was judged on pointer version {expected}, which is now "
+                f"{now.version} (production {now.production}). Compare with that release and decide again."
+            )
 
     def _check_may_follow(self, release_id: str, *, production: str | None) -> None:
         """A release that was taken back, or is older than production, does not come after it."""
@@ -202,9 +274,9 @@ class Registry:
                 "why, and how a person can overrule it"
             )
 
-    def _point(self, pointed: Pointer, *, since: Pointer) -> Pointer:
+    def _point(self, pointed: Pointer, *, since: Pointer, reason: str, by: str | None = None) -> Pointer:
         """Move the pointer, then write the entry: see the module for why in this order."""
-        moved = replace(pointed, version=since.version + 1, previous=since.production, updated_at=_now())
+        moved = replace(pointed, version=since.version + 1, updated_at=_now(), reason=reason, by=by)
         pointer.write(self.root, moved)
         self._note_pointer()
         return moved
@@ -248,6 +320,10 @@ class Registry:
         journal.append(self.root, event=event, at=_now(), release=release, reason=reason, details=details)
 
 
+# Of the pointer's fields, those that its journal entry has in other places.
+ENTRY_HAS = ("version", "event", "updated_at", "reason")
+
+
 def _verdict(release: Artifact) -> str | None:
     """What the gate said of a release; None where it was never asked."""
     return str(release.json("gate.json")["verdict"]) if "gate.json" in release.files else None
@@ -258,14 +334,11 @@ def _entry_of(moved: Pointer) -> dict[str, Any]:
     return {
         "at": moved.updated_at,
         "event": moved.event,
-        "release": moved.production,
+        "release": moves.subject(moved),
         "reason": moved.reason,
         "details": {
             "pointer_version": moved.version,
-            "previous": moved.previous,
-            "canary": moved.canary,
-            "canary_share": moved.canary_share,
-            "holdout": moved.holdout,
+            **{name: value for name, value in vars(moved).items() if name not in ENTRY_HAS},
         },
     }
 

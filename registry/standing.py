@@ -30,7 +30,12 @@ def standings(now: Pointer, entries: Sequence[Entry]) -> dict[str, Standing]:
             if entry.event == "reverted" and entry.details["previous"]:
                 found[entry.details["previous"]] = "reverted"
             found[entry.release] = "rollback"
-    for release, standing in ((now.holdout, "holdout"), (now.canary, "canary"), (now.production, "production")):
-        if release is not None:
-            found[release] = standing  # type: ignore[assignment]
-    return found
+        elif entry.event == "canary_reverted":
+            found[entry.release] = "reverted"
+    live: tuple[tuple[str | None, Standing], ...] = (
+        (now.long_holdout, "holdout"),
+        (now.holdout, "holdout"),
+        (now.canary, "canary"),
+        (now.production, "production"),
+    )
+    return found | {release: standing for release, standing in live if release is not None}
