@@ -48,19 +48,25 @@ def bound(port: int) -> Callable[[Command], Command]:
 
 @click.command()
 @bound(8080)
-def serve(host: str, port: int) -> None:
+@click.option("--name", default="0", show_default=True, help="Tells several servers of one home apart.")
+def serve(host: str, port: int, name: str) -> None:
     """Answer POST /v1/rank with the release in production, and go over to the next one when it is promoted.
 
     /ready says with what, /metrics how it does, /openapi.json how to ask; docs/serving.md has a client in ten lines.
     The token is taken from STILLHOUSE_ONLINE_TOKEN, or from the file online/token of the home. The process writes the
-    feature log, online/features, and nothing else.
+    feature log, online/features, the landing files of requests, and nothing else.
     """
+    from online.request_log import RequestLog
     from online.server.app import application
 
     log = feature_log()
     run(
         lambda token: application(
-            home(), settings(), log=lambda rankings: log.write(one.logged() for one in rankings), token=token
+            home(),
+            settings(),
+            log=lambda rankings: log.write(one.logged() for one in rankings),
+            requests=RequestLog(home(), name=name),
+            token=token,
         ),
         host=host,
         port=port,

@@ -18,10 +18,10 @@ from online.access import TokenRequired, TooLargeError, problem, read_body
 from online.collector.events import MOST_BATCH_BYTES, BodyError, Event, read
 from online.collector.keeping import Keeper, Kept
 from online.collector.metrics import Metrics
-from online.collector.segments import BacklogError, Segments
 from online.collector.window import Window
 from online.feature_log import FeatureLog
 from online.openapi import openapi
+from online.segments import BacklogError, Segments
 from online.settings import Settings
 
 logger = logging.getLogger("stillhouse.collector")
@@ -89,7 +89,7 @@ class Collector:
             window=Window(settings.duplicate_window),
         )
         self._mean_exposure_bytes = 0.0
-        self.segments = Segments(home, name=name)
+        self.segments = Segments(home, service="collector", name=name, streams=("exposures", "engagements"))
         if self.segments.landed_left_behind:
             logger.info("landed %d segments that the last collector left", self.segments.landed_left_behind)
 

@@ -8,7 +8,7 @@ bytes twice, which the lake counts as one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,6 @@ from online.feature_log import FeatureLog, LoggedRequest
 from online.random_slice import is_random
 
 LOGGING_SALT = "logging-1"
-Stream = Literal["exposures", "engagements"]
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -28,7 +27,7 @@ class Kept:
     """The lines of a batch by stream, and what became of its events; accepted ones may have been dropped by their
     draw."""
 
-    lines: dict[Stream, list[bytes]] = field(default_factory=lambda: {"exposures": [], "engagements": []})
+    lines: dict[str, list[bytes]] = field(default_factory=lambda: {"exposures": [], "engagements": []})
     ids: list[str] = field(default_factory=list)
     accepted: int = 0
     duplicate: int = 0
@@ -80,7 +79,7 @@ class Keeper:
         return is_random(event.request_id, self._random_share)
 
     def _keep_event(self, event: Event, requests: Mapping[str, LoggedRequest], kept: Kept) -> None:
-        stream: Stream = "engagements" if isinstance(event, Engagement) else "exposures"
+        stream = "engagements" if isinstance(event, Engagement) else "exposures"
         request = requests.get(event.request_id)
         place = request.place_of(event.item_id) if request else None
         if request is None or place is None:

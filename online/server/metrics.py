@@ -35,6 +35,12 @@ class Metrics:
             buckets=SCORES,
             registry=self.registry,
         )
+        self.failures = Counter(
+            "stillhouse_rank_failures",
+            "Requests on which the release of the user's arm failed; production answered those of the others.",
+            ("release",),
+            registry=self.registry,
+        )
         self.waiting = Gauge("stillhouse_rank_waiting_rows", "Candidates in the queue.", registry=self.registry)
         self.reloads = Counter(
             "stillhouse_rank_reloads",

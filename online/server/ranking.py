@@ -5,14 +5,17 @@ On the random slice chance orders, and each candidate is as likely at each place
 Shapes: K candidates of a request.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from xxhash import xxh64_intdigest
 
+from decisions.assignment import Arm
 from online.feature_log import LoggedRequest
 from online.random_slice import is_random
 from online.server.features import Asked, Columns, Floats, Ints
@@ -22,6 +25,21 @@ from online.settings import Settings
 
 # In which order is not drawn as whether chance orders at all.
 ORDER_SALT = "random-order-1"
+logger = logging.getLogger("stillhouse.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What a release says of one request's candidates. `ranked_ms`: of the release alone, features and model.
+
+    `failed`: the release of the user's arm failed, and `served` is production, which answered in its place.
+    """
+
+    served: Served
+    columns: Columns
+    probabilities: Mapping[str, Floats]
+    ranked_ms: float
+    failed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +47,20 @@ class Ranking:
     """A request's candidates in the order of the answer, before it is cut: indices into the request's candidates."""
 
     request: RankRequest
-    served: Served
     asked: Asked
-    columns: Columns
+    arm: Arm
+    scored: Scored
     is_random: bool
     order_K: Ints
     utility_K: Floats
-    probabilities: Mapping[str, Floats]
+
+    @property
+    def served(self) -> Served:
+        return self.scored.served
+
+    @property
+    def columns(self) -> Columns:
+        return self.scored.columns
 
     @property
     def num_wanted(self) -> int:
@@ -43,8 +68,9 @@ class Ranking:
 
     def answer(self) -> RankAnswer:
         shown = self.order_K[: self.num_wanted]
-        names = list(self.probabilities)
-        rows = zip(*(self.probabilities[name][shown].tolist() for name in names), strict=True)
+        probabilities = self.scored.probabilities
+        names = list(probabilities)
+        rows = zip(*(probabilities[name][shown].tolist() for name in names), strict=True)
         return RankAnswer(
             request=self.request.request,
             release=self.served.model.release,
@@ -96,46 +122,70 @@ def check(request: RankRequest, settings: Settings) -> None:
         raise ValueError("context.at has no zone; write 2026-12-01T09:00:00Z")
 
 
-def rank(requests: Sequence[RankRequest], standing: Standing, settings: Settings, *, now: datetime) -> list[Ranking]:
-    """The rankings of requests that came together, in their order. The requests have been checked."""
-    served = [standing.of_user(request.user) for request in requests]
+def rank(
+    requests: Sequence[RankRequest], standing: Standing, settings: Settings, *, now: datetime
+) -> list[Ranking | Exception]:
+    """The rankings of requests that came together, in their order. The requests have been checked.
+
+    A release that fails takes nobody with it: where it is not production, production answers in its place; where it is,
+    those whom it was to answer get its exception.
+    """
+    arms = [standing.arm_of(request.user) for request in requests]
     asked = [asked_of(request, now=now) for request in requests]
-    columns = [one.source.columns(what) for one, what in zip(served, asked, strict=True)]
-    found: list[dict[str, Floats]] = [{} for _ in requests]
-    for release in dict.fromkeys(one.model.release for one in served):
-        of_release = [place for place, one in enumerate(served) if one.model.release == release]
-        model = served[of_release[0]].model
-        for place, probabilities in zip(
-            of_release, model.probabilities([columns[place] for place in of_release]), strict=True
-        ):
-            found[place] = probabilities
-    return [_ordered(*parts, settings=settings) for parts in zip(requests, served, asked, columns, found, strict=True)]
+    found: dict[int, Scored | Exception] = {}
+    for release in dict.fromkeys(one.release for one in arms):
+        places = [place for place, one in enumerate(arms) if one.release == release]
+        of_release = _scored_or_not([asked[place] for place in places], standing.models[release], standing.production)
+        found.update(zip(places, of_release, strict=True))
+    return [
+        scored if isinstance(scored := found[place], Exception) else _ordered(*of_request, scored, settings=settings)
+        for place, of_request in enumerate(zip(requests, asked, arms, strict=True))
+    ]
 
 
-def _ordered(
-    request: RankRequest,
-    served: Served,
-    asked: Asked,
-    columns: Columns,
-    probabilities: Mapping[str, Floats],
-    *,
-    settings: Settings,
-) -> Ranking:
-    utility_K = np.zeros(columns.num_rows)
+def _scored_or_not(
+    asked: Sequence[Asked], served: Served, production: Served
+) -> Sequence[Scored] | Sequence[Exception]:
+    try:
+        return [*_scored(asked, served, failed=False)]
+    except Exception as error:
+        logger.exception("%s failed on %d requests", served.model.release, len(asked))
+        if served is production:
+            return [error for _ in asked]
+    try:
+        return [*_scored(asked, production, failed=True)]
+    except Exception as error:
+        return [error for _ in asked]
+
+
+def _scored(asked: Sequence[Asked], served: Served, *, failed: bool) -> list[Scored]:
+    """One pass through the model for all of them."""
+    started = perf_counter()
+    columns = [served.source.columns(one) for one in asked]
+    probabilities = served.model.probabilities(columns)
+    ranked_ms = 1_000 * (perf_counter() - started)
+    return [
+        Scored(served=served, columns=of_request, probabilities=found, ranked_ms=ranked_ms, failed=failed)
+        for of_request, found in zip(columns, probabilities, strict=True)
+    ]
+
+
+def _ordered(request: RankRequest, asked: Asked, arm: Arm, scored: Scored, *, settings: Settings) -> Ranking:
+    num_rows = scored.columns.num_rows
+    utility_K = np.zeros(num_rows)
     for action, weight in settings.utility.items():
-        if action in probabilities:
-            utility_K += weight * probabilities[action]
+        if action in scored.probabilities:
+            utility_K += weight * scored.probabilities[action]
     by_chance = is_random(request.request, settings.random_share)
-    order_K = random_order(request.request, columns.num_rows) if by_chance else np.argsort(-utility_K, kind="stable")
+    order_K = random_order(request.request, num_rows) if by_chance else np.argsort(-utility_K, kind="stable")
     return Ranking(
         request=request,
-        served=served,
         asked=asked,
-        columns=columns,
+        arm=arm,
+        scored=scored,
         is_random=by_chance,
         order_K=order_K,
         utility_K=utility_K,
-        probabilities=probabilities,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from decisions.assignment import Arm, arm_of, arms
 from lakehouse.home import Home
 from lakehouse.snapshot import CURRENT, FOLDER
 from online.server.features import FeatureSource
@@ -33,20 +34,25 @@ class Served:
 
 @dataclass(frozen=True)
 class Standing:
-    """`pointer` names the releases, `models` holds each that it names."""
+    """`pointer` names the releases, `models` holds each that it names, `arms` says whom each of them answers."""
 
     pointer: Pointer
     snapshot: Snapshot
     models: Mapping[str, Served]
+    arms: tuple[Arm, ...]
 
     @property
     def named(self) -> Named:
         """By what it was loaded."""
         return self.pointer, self.snapshot.name
 
-    def of_user(self, user: str) -> Served:
-        """What ranks for a user: the same at every request while the pointer stays."""
-        return self.models[str(self.pointer.production)]
+    @property
+    def production(self) -> Served:
+        return self.models[self.arms[-1].release]
+
+    def arm_of(self, user: str) -> Arm:
+        """Which release ranks for a user: the same at every request while the pointer stays."""
+        return arm_of(user, among=self.arms)
 
 
 def named(home: Home) -> Named:
@@ -77,7 +83,7 @@ def load(home: Home, settings: Settings, *, before: Standing | None = None) -> S
         else:
             snapshot = Snapshot.open(home.online / FOLDER / snapshot_name)
         models = {}
-        for release in dict.fromkeys(filter(None, (pointer.production, pointer.canary, pointer.holdout))):
+        for release in pointer.releases:
             served = known.get(release)
             model = served.model if served else ServedModel.load(registry, release)
             if not set(settings.utility) & set(model.ranker.actions):
@@ -91,4 +97,16 @@ def load(home: Home, settings: Settings, *, before: Standing | None = None) -> S
             models[release] = served
     except (ReleaseError, ValueError) as error:
         raise NotReadyError(str(error)) from error
-    return Standing(pointer=pointer, snapshot=snapshot, models=models)
+    return Standing(pointer=pointer, snapshot=snapshot, models=models, arms=arms_of(pointer))
+
+
+def arms_of(pointer: Pointer) -> tuple[Arm, ...]:
+    return arms(
+        production=str(pointer.production),
+        canary=pointer.canary,
+        canary_share=pointer.canary_share,
+        holdout=pointer.holdout,
+        holdout_share=pointer.holdout_share,
+        long_holdout=pointer.long_holdout,
+        long_holdout_share=pointer.long_holdout_share,
+    )

@@ -14,7 +14,7 @@ from test_feature_log import request
 
 from lakehouse.home import Home
 from lakehouse.landing import STREAMS
-from online.collector import segments as segments_module
+from online import segments as segments_module
 from online.collector.app import EXAMPLE, application
 from online.collector.events import MOST_BATCH_BYTES, MOST_EVENT_BYTES
 from online.collector.keeping import logging_draw
@@ -75,7 +75,7 @@ def send(client: TestClient, events: list[dict[str, Any]]) -> tuple[int, int, in
 
 def landed(home: Home, stream: str) -> list[dict[str, Any]]:
     """The rows of a stream, landed or still in an open segment."""
-    files = sorted((home.landing / stream).glob("*collected-*"))
+    files = sorted((home.landing / stream).glob("*collector-*"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
@@ -189,9 +189,9 @@ def test_a_full_disk_keeps_nothing_of_a_batch_and_takes_it_when_sent_again(
 def test_what_a_killed_collector_left_lands_up_to_its_last_whole_line(home: Home) -> None:
     folder = home.landing / "engagements"
     folder.mkdir(parents=True)
-    (folder / ".collected-0-17.open").write_bytes(b'{"whole": 1}\n{"half": ')
+    (folder / ".collector-0-17.open").write_bytes(b'{"whole": 1}\n{"half": ')
     with TestClient(app_of(home)):
-        assert (folder / "collected-0-17.jsonl").read_bytes() == b'{"whole": 1}\n'
+        assert (folder / "collector-0-17.jsonl").read_bytes() == b'{"whole": 1}\n'
         assert not list(folder.glob(".*.open"))
 
 
@@ -201,7 +201,7 @@ def test_open_segments_land_when_it_ends_and_no_second_one_may_run_beside_it(hom
         assert not list((home.landing / "engagements").glob("*.jsonl"))
         with pytest.raises(RuntimeError, match="runs already"):
             app_of(home)
-    assert len(list((home.landing / "engagements").glob("collected-0-*.jsonl"))) == 1
+    assert len(list((home.landing / "engagements").glob("collector-0-*.jsonl"))) == 1
 
 
 def test_segments_land_when_they_are_old_or_large(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

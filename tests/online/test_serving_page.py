@@ -51,4 +51,4 @@ def test_the_page_s_client_is_answered_by_both_services(tmp_path: Path, capsys: 
     said = capsys.readouterr().out
     assert "'click': 0." in said
     assert "{'accepted': 2, 'duplicate': 0, 'quarantined': 0, 'refused': 0}" in said
-    assert len(list((home.landing / "engagements").glob("collected-*.jsonl"))) == 1
+    assert len(list((home.landing / "engagements").glob("collector-*.jsonl"))) == 1

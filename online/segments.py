@@ -16,17 +16,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lakehouse.home import Home
-from online.collector.keeping import Stream
 from registry.durable import sync_folder
 
-STREAMS: tuple[Stream, ...] = ("exposures", "engagements")
 # Whoever ingests holds a file in memory.
 MOST_SEGMENT_BYTES = 32 << 20
 # How long what was reported may stay out of the lake's sight.
 MOST_SEGMENT_S = 60.0
 # Lines that wait for the disk; beyond it the disk is too slow, and whoever sends more is asked to wait.
 MOST_WAITING_BYTES = 32 << 20
-PREFIX, OPEN, LANDED = "collected", ".open", ".jsonl"
+OPEN, LANDED = ".open", ".jsonl"
 
 
 class BacklogError(RuntimeError):
@@ -44,27 +42,29 @@ class _Segment:
 
 
 class Segments:
-    """The segments of one collector. Raises RuntimeError where another one runs under the same name."""
+    """The segments of one service, e.g. `collector`, for its streams. Raises RuntimeError where another one of this
+    service runs under the same name."""
 
-    def __init__(self, home: Home, *, name: str = "0") -> None:
-        self._landing, self._name = home.landing, name
-        for stream in STREAMS:
+    def __init__(self, home: Home, *, service: str, name: str, streams: Sequence[str]) -> None:
+        self._landing, self._prefix, self._streams = home.landing, f"{service}-{name}", tuple(streams)
+        for stream in streams:
             (home.landing / stream).mkdir(parents=True, exist_ok=True)
         home.online.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(home.online / f"collector-{name}.lock")
+        # It may be closed in another thread than it was made in.
+        self._lock = FileLock(home.online / f"{self._prefix}.lock", thread_local=False)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise RuntimeError(f"collector {name} runs already in this home; give this one another --name") from error
-        self._open: dict[Stream, _Segment] = {}
+            raise RuntimeError(f"{service} {name} runs already in this home; give this one another --name") from error
+        self._open: dict[str, _Segment] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segments")
-        self._waiting: list[tuple[Mapping[Stream, Sequence[bytes]], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Mapping[str, Sequence[bytes]], asyncio.Future[None]]] = []
         self._waiting_bytes = 0
         self._is_flushing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.landed_left_behind = self._land_what_was_left()
 
-    async def add(self, lines: Mapping[Stream, Sequence[bytes]]) -> None:
+    async def add(self, lines: Mapping[str, Sequence[bytes]]) -> None:
         """Returns once the lines are on the disk. Raises BacklogError if they are not, and none of them will be."""
         size = sum(map(len, (line for of_stream in lines.values() for line in of_stream)))
         if self._waiting_bytes + size > MOST_WAITING_BYTES:
@@ -89,7 +89,8 @@ class Segments:
             while self._waiting:
                 group, self._waiting, self._waiting_bytes = self._waiting, [], 0
                 lines = {
-                    stream: b"".join(line for of_batch, _ in group for line in of_batch[stream]) for stream in STREAMS
+                    stream: b"".join(line for of_batch, _ in group for line in of_batch[stream])
+                    for stream in self._streams
                 }
                 try:
                     await asyncio.get_running_loop().run_in_executor(self._thread, self._write, lines)
@@ -106,7 +107,7 @@ class Segments:
         finally:
             self._is_flushing = False
 
-    def _write(self, lines: Mapping[Stream, bytes]) -> None:
+    def _write(self, lines: Mapping[str, bytes]) -> None:
         """All of it or none: on failure each file is cut to what it was."""
         touched: list[_Segment] = []
         try:
@@ -126,9 +127,9 @@ class Segments:
             segment.length = os.lseek(segment.descriptor, 0, os.SEEK_CUR)
         self._roll()
 
-    def _segment(self, stream: Stream) -> _Segment:
+    def _segment(self, stream: str) -> _Segment:
         if stream not in self._open:
-            path = self._landing / stream / f".{PREFIX}-{self._name}-{time.time_ns()}{OPEN}"
+            path = self._landing / stream / f".{self._prefix}-{time.time_ns()}{OPEN}"
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             sync_folder(path.parent)
             self._open[stream] = _Segment(path, descriptor)
@@ -140,7 +141,7 @@ class Segments:
             if segment.length >= MOST_SEGMENT_BYTES or time.monotonic() - segment.began >= MOST_SEGMENT_S:
                 self._land(stream)
 
-    def _land(self, stream: Stream) -> None:
+    def _land(self, stream: str) -> None:
         segment = self._open.pop(stream)
         os.close(segment.descriptor)
         _land(segment.path)
@@ -157,7 +158,7 @@ class Segments:
         self._lock.release()
 
     def _land_what_was_left(self) -> int:
-        left = [path for one in STREAMS for path in (self._landing / one).glob(f".{PREFIX}-{self._name}-*{OPEN}")]
+        left = [path for one in self._streams for path in (self._landing / one).glob(f".{self._prefix}-*{OPEN}")]
         for path in left:
             content = path.read_bytes()
             whole = content.rfind(b"\n") + 1
