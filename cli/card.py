@@ -73,6 +73,11 @@ def events_of(release: str, entries: Iterable[Entry]) -> list[tuple[str, str, st
                 "gate": f"gate: {entry.details.get('verdict')}",
                 "overridden": f"overridden by {entry.details.get('by')}",
                 "reverted": "put back",
+                "canary_started": f"canary, {entry.details.get('canary_share', 0):.0%}",
+                "canary_ramped": f"canary, {entry.details.get('canary_share', 0):.0%}",
+                "canary_held": f"held by {entry.details.get('by')}",
+                "canary_resumed": f"let go on by {entry.details.get('by')}",
+                "canary_reverted": "taken back as canary",
             }.get(entry.event, entry.event)
             events.append((entry.at, what, entry.reason))
         elif entry.event == "reverted" and entry.details.get("previous") == release:

@@ -105,20 +105,33 @@ def again(release: str) -> None:
 @click.option("--as", "by", metavar="NAME", required=True, help="Who takes it upon themselves; kept for good.")
 @click.option("--because", metavar="TEXT", required=True, help="Why; kept for good.")
 def override(release: str, by: str, because: str) -> None:
-    """Put a release into production that its gate did not pass.
+    """Release what its gate did not pass: into production, or where somebody is served, as canary first.
 
     \b
     stillhouse gate override 1998-01-05-1f0c9a2b --as "Mei Tan" --because "the segment was renamed"
 
     It must be of production's week or a later one, and never have been taken back. The next student learns from it.
     """
-    registry = Registry(home().releases)
+    from online.settings import Settings
+    from orchestration.rollout import first_share, is_served
+
+    registry, settings = Registry(home().releases), Settings.load()
     try:
-        moved = registry.override(release, by=by, reason=because)
+        moved = registry.override(
+            release,
+            by=by,
+            reason=because,
+            canary_share=first_share(home(), settings),
+            holdouts=settings.holdouts if is_served(home()) else None,
+        )
     except ReleaseError as error:
         fail(error)
-    click.echo(f"{moved.production} is in production (pointer version {moved.version}): {moved.reason}.")
-    click.echo("To take it back: stillhouse revert")
+    if moved.canary == release:
+        click.echo(f"{release} is the canary, at {moved.canary_share:.0%} of the users: {moved.reason}.")
+        click.echo("To take it back: stillhouse rollout revert")
+    else:
+        click.echo(f"{moved.production} is in production (pointer version {moved.version}): {moved.reason}.")
+        click.echo("To take it back: stillhouse revert")
     show_in_sql(registry)
 
 

@@ -58,7 +58,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "alerts": Entry("cli.alerts", "List what somebody should look at now, with the next step of each."),
         "production": Entry("cli.releases", "Say what is in production, since when, why, and from which data."),
         "history": Entry("cli.releases", "List every release, promotion and revert."),
+        "rollout": Entry("cli.rollout", "Show how the canary does; hold, promote or revert it."),
         "revert": Entry("cli.releases", "Put the last good release back."),
+        "exclude": Entry("cli.rollout", "List rows that are not trained on, or leave a bad window out."),
     },
     "For analysts": {
         "sql": Entry("cli.lake", "Ask the lake a question in SQL."),

@@ -47,6 +47,9 @@ def production(as_json: bool) -> None:
         ("gate", gate),
         ("before it", found["previous"] or "nothing"),
         ("teacher", found["teacher"] or "none"),
+        ("canary", _share(found["canary"], "nothing")),
+        ("holdout", _share(found["holdout"], "nobody")),
+        ("long holdout", _share(found["long_holdout"], "nobody")),
         ("recipe", found["recipe"]),
         ("code", found["code_version"]),
     ):
@@ -62,7 +65,7 @@ def production(as_json: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, oldest first, for machines.")
 def history(as_json: bool) -> None:
-    """Show every change since the first release, oldest first: saved, gate, promoted, reverted."""
+    """Show every change since the first release, oldest first: saved, gate, canary, promoted, reverted."""
     registry = _registry()
     try:
         entries = registry.journal()
@@ -143,14 +146,18 @@ def _production(registry: Registry) -> dict[str, Any]:
         return {"production": None}
     release: Artifact = registry.load(now.production)
     gates = [entry for entry in registry.journal() if entry.event == "gate" and entry.release == now.production]
-    lineage = release.lineage
+    brought, lineage = registry.brought(), release.lineage
+    assert brought is not None
     return {
         "production": now.production,
-        "since": now.updated_at,
-        "event": now.event,
-        "reason": now.reason,
+        "since": brought.at,
+        "event": brought.event,
+        "reason": brought.reason,
         "pointer_version": now.version,
-        "previous": now.previous,
+        "previous": brought.details["previous"],
+        "canary": _served(now.canary, now.canary_share),
+        "holdout": _served(now.holdout, now.holdout_share),
+        "long_holdout": _served(now.long_holdout, now.long_holdout_share),
         "gate": {"verdict": gates[-1].details["verdict"], "reason": gates[-1].reason} if gates else None,
         "teacher": lineage.teacher,
         "recipe": lineage.recipe,
@@ -159,6 +166,14 @@ def _production(registry: Registry) -> dict[str, Any]:
         "weights_hash": release.weights_hash,
         "inputs": [asdict(source) for source in lineage.inputs],
     }
+
+
+def _served(release: str | None, share: float) -> dict[str, Any] | None:
+    return None if release is None else {"release": release, "share": share}
+
+
+def _share(served: dict[str, Any] | None, nothing: str) -> str:
+    return nothing if served is None else f"{served['release']}, {served['share']:.0%} of the users"
 
 
 def fail(error: ReleaseError) -> NoReturn:

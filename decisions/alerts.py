@@ -10,12 +10,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 
-Kind = Literal["failed run", "blocked gate", "needs a person", "data warning", "stale production", "missing data"]
+Kind = Literal[
+    "failed run",
+    "blocked gate",
+    "needs a person",
+    "data warning",
+    "stale production",
+    "missing data",
+    "reverted canary",
+    "waiting canary",
+]
 
 # One refused or failed retrain leaves production a period behind and has an alert of its own; the second is a pattern.
 PERIODS_UNTIL_STALE = 2
 # A retrain that the schedule starts has ended by then.
 GRACE = timedelta(hours=24)
+# A step of a ramp that takes longer waits for something that does not come by itself, or for more traffic.
+LONGEST_STEP = timedelta(hours=48)
 # After a failed delivery: a minute, two, four, … at most an hour.
 FIRST_DELAY, LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=1)
 
@@ -58,11 +69,22 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Canary:
+    """A canary at a share of the users since some time, or one that was taken back then; and what was said last."""
+
+    release: str
+    share: float
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was found at `now`: runs, oldest first; the release judged last; production; and what landed.
 
     due: the starts of the partitions that were due, each with its end, oldest first.
     landed_at: by stream that is written every day, when its newest file was; empty for a log that has ended.
+    canary: the one there is; reverted_canary: the last one, if it was taken back and no release followed.
     """
 
     now: datetime
@@ -71,6 +93,8 @@ class Facts:
     production: str | None = None
     due: Mapping[str, datetime] = field(default_factory=dict)
     landed_at: Mapping[str, datetime | None] = field(default_factory=dict)
+    canary: Canary | None = None
+    reverted_canary: Canary | None = None
 
 
 def causes(facts: Facts) -> list[Cause]:
@@ -81,6 +105,8 @@ def causes(facts: Facts) -> list[Cause]:
         *data_warnings(facts.judged),
         *stale_production(facts.production, due=facts.due, now=facts.now),
         *missing_data(facts.landed_at, now=facts.now),
+        *reverted_canary(facts.reverted_canary),
+        *waiting_canary(facts.canary, now=facts.now),
     ]
 
 
@@ -195,6 +221,37 @@ def missing_data(landed_at: Mapping[str, datetime | None], *, now: datetime) -> 
         )
         for stream, at in landed_at.items()
         if at is None or at < began
+    ]
+
+
+def reverted_canary(canary: Canary | None) -> list[Cause]:
+    """The last canary, if it was taken back and nothing was released since."""
+    if canary is None:
+        return []
+    return [
+        Cause(
+            id=f"reverted canary/{canary.release}",
+            kind="reverted canary",
+            text=f"{canary.release} was taken back: {canary.reason}",
+            link=canary.release,
+            next_step=f"stillhouse rollout decisions --release {canary.release} has the figures, stillhouse compare "
+            "where it differs from production; what it logged is not trained on, so stillhouse retrain goes on",
+        )
+    ]
+
+
+def waiting_canary(canary: Canary | None, *, now: datetime) -> list[Cause]:
+    """A canary that has been at its step for longer than LONGEST_STEP; each step is a cause of its own."""
+    if canary is None or now - canary.since <= LONGEST_STEP:
+        return []
+    return [
+        Cause(
+            id=f"waiting canary/{canary.release}/{canary.share:g}",
+            kind="waiting canary",
+            text=f"{canary.release}, at {canary.share:.0%} since {canary.since:%Y-%m-%d %H:%M}: {canary.reason}",
+            link=canary.release,
+            next_step="stillhouse rollout says what it waits for; docs/rollout.md what to do about it",
+        )
     ]
 
 

@@ -170,7 +170,7 @@ RELEASES = Table(
     columns=_columns(
         """
         release_id STRING: the release
-        event STRING: saved, overridden, promoted or reverted
+        event STRING: saved, overridden, promoted, reverted, or what became of it as canary: canary_started …
         at TIMESTAMP: when
         partition STRING: the partition that the release was trained for
         teacher STRING: the release that it was distilled from; null for the first
@@ -178,6 +178,41 @@ RELEASES = Table(
         reason STRING: why, in words
         metrics MAP<STRING, DOUBLE>: what the release scored
         inputs STRING: JSON of the pinned table versions that it was made from
+        """
+    ),
+)
+
+ROLLOUT_DECISIONS = Table(
+    name="ops.rollout_decisions",
+    comment="One row per decision on a canary; of holds for the same kinds of reason one an hour.",
+    columns=_columns(
+        """
+        release_id STRING: the canary
+        decided_at TIMESTAMP: when, by the clock of the figures
+        pointer_version BIGINT: version of the pointer that the decision was taken on
+        share DOUBLE: share of the users that the canary had
+        action STRING: ramp, hold, promote or revert
+        next_share DOUBLE: share that it has by the decision; 0 if it was taken back
+        reason STRING: the decision in words
+        findings STRING: JSON of what each guardrail says, with its figures and limits
+        taken_on STRING: JSON of figures, state and rules, from which the decision follows again
+        """
+    ),
+)
+
+EXCLUSIONS = Table(
+    name="ops.exclusions",
+    comment="One row per exclusion of rows from training that is in force.",
+    columns=_columns(
+        """
+        number BIGINT: the journal entry that made it
+        kind STRING: release or window
+        release_id STRING: the release whose rows are left out; null for a window
+        since TIMESTAMP: rows served from here on are left out; null for a release
+        until TIMESTAMP: up to here, exclusive; null for a release
+        excluded_by STRING: who left them out; null where a rule did
+        excluded_at TIMESTAMP: when
+        reason STRING: why, in words
         """
     ),
 )
@@ -192,6 +227,8 @@ TABLES: Mapping[str, Table] = {
         SAMPLED_ROWS,
         GATE_DECISIONS,
         RELEASES,
+        ROLLOUT_DECISIONS,
+        EXCLUSIONS,
     )
 }
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from decisions.rollout import RolloutRules
 from lakehouse.dataset import ACTIONS
 from lakehouse.home import PROJECT
+from registry import Holdouts
 
 FILE = PROJECT / "online.yml"
 
@@ -21,6 +25,12 @@ class Settings:
     brought: tuple[str, ...]
     random_share: float
     most_candidates: int
+    rollout_shares: tuple[float, ...]
+    rollout_requests: tuple[int, ...]
+    rollout_least_minutes: float
+    engaged_within_minutes: float
+    holdout_share: float
+    long_holdout_share: float
     impressions_kept: float
     duplicate_window: int
     feature_log_hours: int
@@ -34,12 +44,34 @@ class Settings:
             raise ValueError(f"random_share is {self.random_share}; it must lie in [0, 1)")
         if not 1 <= self.most_candidates <= 10_000:
             raise ValueError(f"most_candidates is {self.most_candidates}; it must lie in [1, 10,000]")
+        for name in ("holdout_share", "long_holdout_share"):
+            if not 0 <= getattr(self, name) < 0.5:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, .5)")
+        if self.engaged_within_minutes <= 0:
+            raise ValueError(f"engaged_within_minutes is {self.engaged_within_minutes}; it must be above 0")
+        # Says itself what is wrong with a ramp.
+        _ = self.rollout
         if not 0 < self.impressions_kept <= 1:
             raise ValueError(f"impressions_kept is {self.impressions_kept}; it must lie in (0, 1]")
         if self.duplicate_window < 1:
             raise ValueError(f"duplicate_window is {self.duplicate_window}; it must be at least 1")
         if self.feature_log_hours < 1:
             raise ValueError(f"feature_log_hours is {self.feature_log_hours}; it must be at least 1")
+
+    @property
+    def rollout(self) -> RolloutRules:
+        """How a ramp goes, with the steps of this file. Figures may be as old as engagement takes to come, twice."""
+        within = timedelta(minutes=self.engaged_within_minutes)
+        return RolloutRules(
+            shares=self.rollout_shares,
+            requests=self.rollout_requests,
+            least_time=timedelta(minutes=self.rollout_least_minutes),
+            oldest_figures=max(RolloutRules.oldest_figures, 2 * within),
+        )
+
+    @property
+    def holdouts(self) -> Holdouts:
+        return Holdouts(share=self.holdout_share, long_share=self.long_holdout_share)
 
     @classmethod
     def load(cls, path: Path = FILE) -> "Settings":
@@ -50,6 +82,9 @@ class Settings:
             found = sorted(content) if isinstance(content, dict) else content
             raise ValueError(f"{path} must hold exactly the keys {sorted(expected)}, not {found}")
         try:
-            return cls(**content | {"brought": tuple(content["brought"])})
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+            }
+            return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error

@@ -20,7 +20,7 @@ from orchestration.retention import pin_of
 from orchestration.runs import heard
 from orchestration.validation import STATISTICS
 from ranker import FeatureSpec
-from registry import Artifact, Registry
+from registry import Artifact, Exclusion, Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ def plan_of(artifact: Artifact, *, home: Home) -> Plan:
         train_since=date.fromisoformat(settings["train_since"]) if settings["train_since"] else None,
         num_ranks=settings["num_ranks"],
         statistics=tuple(pins[table] for table in STATISTICS if table in pins),
+        exclusions=tuple(Exclusion(**one) for one in settings["exclusions"]),
         validated_since=date.fromisoformat(since) if (since := settings.get("validated_since")) else None,
         random_slice=pins.get("marts.random_slice"),
     )

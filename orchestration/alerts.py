@@ -18,11 +18,12 @@ import dagster as dg
 import requests
 from filelock import FileLock
 
-from decisions.alerts import Cause, EndedRun, Facts, Judged, Telling, causes, remember
+from decisions.alerts import Canary, Cause, EndedRun, Facts, Judged, Telling, causes, remember
 from lakehouse.dataset import Dataset
 from lakehouse.home import Home
 from lakehouse.ingest.ledger import write_durably
 from orchestration.calendar import due_partitions, midnight, period_end
+from orchestration.rollout import decisions
 from registry import Registry
 
 logger = logging.getLogger("stillhouse")
@@ -99,7 +100,14 @@ def facts(home: Home, instance: dg.DagsterInstance, *, now: datetime) -> Facts:
     """What Dagster, the registry and the landing files say; the lake need not be up."""
     registry = Registry(home.releases)
     runs = [run for job in JOBS for run in ended_runs(job, instance)]
-    found = Facts(now=now, runs=runs, judged=judged_last(registry), production=registry.production())
+    found = Facts(
+        now=now,
+        runs=runs,
+        judged=judged_last(registry),
+        production=registry.production(),
+        canary=canary_now(home, registry),
+        reverted_canary=reverted_canary(registry),
+    )
     try:
         dataset = Dataset.load(home.landing)
     except FileNotFoundError:
@@ -157,6 +165,29 @@ def judged_last(registry: Registry) -> Judged | None:
         is_overridden=release in registry.overridden(),
         warnings={one["name"]: one["reason"] for one in criteria if one["status"] == "warn"},
     )
+
+
+def canary_now(home: Home, registry: Registry) -> Canary | None:
+    """The canary, with what its last decision said."""
+    now = registry.pointer()
+    if now.canary is None:
+        return None
+    said = decisions(home, now.canary)
+    return Canary(
+        release=now.canary,
+        share=now.canary_share,
+        since=datetime.fromisoformat(str(now.canary_since)),
+        reason=said[-1].decision.reason if said else "nobody has decided about it: does Dagster's daemon run?",
+    )
+
+
+def reverted_canary(registry: Registry) -> Canary | None:
+    """The last canary, if it was taken back and nothing has moved since."""
+    moves = [entry for entry in registry.journal() if "pointer_version" in entry.details]
+    if not moves or moves[-1].event != "canary_reverted":
+        return None
+    last = moves[-1]
+    return Canary(release=str(last.release), share=0.0, since=datetime.fromisoformat(last.at), reason=last.reason)
 
 
 def newest_file(folder: Path) -> datetime | None:

@@ -7,7 +7,7 @@ from orchestration.models import DBT, PARSED, models
 from orchestration.online import feature_snapshot
 from orchestration.raw import landed
 from orchestration.releases import PERIODS, calibrated_pair, candidate, evaluation, release, teacher_scores
-from orchestration.sensors import alerts_sensor, schedule_of, watchdog
+from orchestration.sensors import alerts_sensor, rollout, schedule_of, watchdog
 
 retrain_job = dg.define_asset_job(
     "retrain",
@@ -28,6 +28,6 @@ defs = dg.Definitions(
     assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release, feature_snapshot],
     jobs=[retrain_job, backfill_job],
     schedules=[schedule_of(retrain_job.name)],
-    sensors=[watchdog, alerts_sensor],
+    sensors=[watchdog, rollout, alerts_sensor],
     resources={"dbt": DbtCliResource(project_dir=PARSED, profiles_dir="profiles", target="prod", dbt_executable=DBT)},
 )

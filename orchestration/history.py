@@ -10,6 +10,7 @@ import pyarrow as pa
 from lakehouse import ops
 from lakehouse.home import Home
 from lakehouse.session import connect
+from orchestration.rollout import decisions
 
 if TYPE_CHECKING:
     # Imports torch, which on-call need not wait for.
@@ -69,9 +70,12 @@ def _time(at: str) -> datetime:
 
 
 def publish_history(registry: Registry, *, home: Home) -> None:
-    """Bring SQL up to the journal: in ops.releases a row for each time that a release was saved, overridden, promoted
-    or reverted, in ops.gate_decisions one for each override, as the criterion `override`.
+    """Bring SQL up to the journal: in ops.releases a row for each thing that happened to a release, in
+    ops.gate_decisions one for each override, as the criterion `override`, in ops.rollout_decisions one for each
+    decision on a canary that was kept, in ops.exclusions those that are in force.
     """
+    _publish_exclusions(registry, home=home)
+    _publish_rollouts(home)
     # Loading verifies every byte; a release that was saved, promoted and reverted needs that once.
     load = cache(registry.load)
     overrides = [
@@ -90,7 +94,7 @@ def publish_history(registry: Registry, *, home: Home) -> None:
         _append_decisions(overrides, home=home)
     rows = []
     for entry in registry.journal():
-        if entry.event not in ("saved", "overridden", "promoted", "reverted") or entry.release is None:
+        if entry.event == "gate" or entry.release is None:
             continue
         artifact = load(entry.release)
         rows.append(
@@ -128,3 +132,72 @@ def publish_history(registry: Registry, *, home: Home) -> None:
         home=home,
         key=("release_id", "event", "at"),
     )
+
+
+def _publish_rollouts(home: Home) -> None:
+    """Every decision on a canary that was kept."""
+    rows = [
+        {
+            "release_id": one.release,
+            "decided_at": one.at.astimezone(UTC),
+            "pointer_version": one.pointer_version,
+            "share": one.rules.shares[one.state.step],
+            "action": one.decision.action,
+            "next_share": one.decision.share,
+            "reason": one.decision.reason,
+            "findings": json.dumps([finding.to_json() for finding in one.decision.findings], sort_keys=True),
+            "taken_on": json.dumps({name: one.to_json()[name] for name in ("figures", "state", "rules")}),
+        }
+        for one in decisions(home)
+    ]
+    schema = pa.schema(
+        [
+            ("release_id", pa.string()),
+            ("decided_at", TIME),
+            ("pointer_version", pa.int64()),
+            ("share", pa.float64()),
+            ("action", pa.string()),
+            ("next_share", pa.float64()),
+            ("reason", pa.string()),
+            ("findings", pa.string()),
+            ("taken_on", pa.string()),
+        ]
+    )
+    table = pa.Table.from_pylist(rows, schema=schema)
+    ops.append(connect(home), "ops.rollout_decisions", table, home=home, key=("release_id", "decided_at"))
+
+
+def _publish_exclusions(registry: Registry, *, home: Home) -> None:
+    """The exclusions in force, in place of those that were; a version of the table only where something changed."""
+    schema = pa.schema(
+        [
+            ("number", pa.int64()),
+            ("kind", pa.string()),
+            ("release_id", pa.string()),
+            ("since", TIME),
+            ("until", TIME),
+            ("excluded_by", pa.string()),
+            ("excluded_at", TIME),
+            ("reason", pa.string()),
+        ]
+    )
+    spark = connect(home)
+    known = {(row.kind, row.number) for row in spark.table("ops.exclusions").select("kind", "number").collect()}
+    for kind in ("release", "window"):
+        rows = [
+            {
+                "number": one.number,
+                "kind": kind,
+                "release_id": one.release,
+                "since": _time(one.since) if one.since else None,
+                "until": _time(one.until) if one.until else None,
+                "excluded_by": one.by,
+                "excluded_at": _time(one.at),
+                "reason": one.reason,
+            }
+            for one in registry.exclusions()
+            if one.kind == kind
+        ]
+        if {(kind, row["number"]) for row in rows} != {one for one in known if one[0] == kind}:
+            table = pa.Table.from_pylist(rows, schema=schema)
+            ops.replace(spark, "ops.exclusions", table, home=home, column="kind", value=kind)

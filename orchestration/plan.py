@@ -16,7 +16,7 @@ from lakehouse.sampling import files_of_rank, open_sample, read_sample
 from lakehouse.versions import Pin, content_hash, open_dataset, read
 from orchestration.calendar import Windows, midnight, windows
 from ranker import Examples, FeatureSpec
-from registry import Input
+from registry import Exclusion, Input
 
 # Half teacher, half labels: .9 locks the model in.
 ALPHA = 0.5
@@ -32,7 +32,8 @@ class Plan:
     with the rows served from that day on; None trains afresh on all of them. `num_ranks` processes of the cluster share
     the training out; with one, it runs where the plan is. `statistics` are the tables of monitoring.* by which the days
     from `validated_since` on are judged; a release made before they were kept has none. `random_slice` is
-    marts.random_slice, None where the contract declares no random traffic.
+    marts.random_slice, None where the contract declares no random traffic. `exclusions` are rows that are left out of
+    all that it trains on and is judged by.
     """
 
     partition: str
@@ -50,6 +51,7 @@ class Plan:
     statistics: tuple[Pin, ...] = ()
     validated_since: date | None = None
     random_slice: Pin | None = None
+    exclusions: tuple[Exclusion, ...] = ()
 
     @property
     def windows(self) -> Windows:
@@ -167,9 +169,19 @@ def random_rows(plan: Plan) -> Rows | None:
 
 
 def served(plan: Plan, since: datetime | None, until: datetime) -> pads.Expression:
+    """Rows served in [since, until) that nothing excludes."""
     time, unit = pc.field(plan.spec.time), pa.timestamp("us", "UTC")
-    before = time < pa.scalar(until, unit)
-    return before if since is None else before & (time >= pa.scalar(since, unit))
+    chosen = time < pa.scalar(until, unit)
+    if since is not None:
+        chosen &= time >= pa.scalar(since, unit)
+    if taken_back := [one.release for one in plan.exclusions if one.release is not None]:
+        # Of a row that no release of ours ranked, the release is null, and is in no list.
+        chosen &= ~pc.field("release_id").isin(pa.array(taken_back, pa.string()))
+    for one in plan.exclusions:
+        if one.since is not None and one.until is not None:
+            start, end = (pa.scalar(datetime.fromisoformat(at), unit) for at in (one.since, one.until))
+            chosen &= ~((time >= start) & (time < end))
+    return chosen
 
 
 def source_of(pinned: Pin, table: pa.Table) -> Input:

@@ -97,8 +97,9 @@ def evaluation(calibrated_pair: Pair) -> Iterator[dg.Output[Evaluation] | dg.Ass
 @dg.asset(kinds={"torch"}, pool="lake", **RANKER)
 @retried
 def release(context: dg.AssetExecutionContext, evaluation: Evaluation) -> dg.MaterializeResult[None]:
-    """The pair in production. A backfilled week, older than production, is kept and never promoted."""
+    """The pair in production, or where somebody is served, first the canary. A backfilled week is kept and never
+    promoted."""
     registry = Registry(home().releases)
-    context.log.info(retrain.promote(evaluation, registry=registry))
+    context.log.info(retrain.promote(evaluation, home=home(), registry=registry))
     publish_history(registry, home=home())
     return dg.MaterializeResult(metadata=metadata.of_release(evaluation, registry.pointer()))

@@ -18,6 +18,7 @@ from lakehouse.home import PROJECT, Home
 from lakehouse.recipes import Recipe
 from lakehouse.sampled_rows import write_sampled_rows
 from lakehouse.versions import Pin
+from online.settings import Settings
 from orchestration import finished
 from orchestration.calendar import midnight
 from orchestration.card import CARD, card
@@ -34,6 +35,7 @@ from orchestration.plan import (
 from orchestration.progress import progress
 from orchestration.ranks import Task, fit_in_ranks
 from orchestration.report import pictures_of, report_of
+from orchestration.rollout import bring
 from orchestration.teaching import teacher_logits, write_teacher_scores
 from orchestration.validation import Validation, validate
 from ranker import (
@@ -130,6 +132,7 @@ def plan(
         num_ranks=num_ranks,
         statistics=statistics,
         random_slice=random_slice if base.dataset.random_slice else None,
+        exclusions=registry.exclusions(),
     )
     teacher = None if made.teacher is None else registry.load(made.teacher)
     if teacher is not None:
@@ -260,13 +263,19 @@ def evaluate_pair(pair: Pair, *, registry: Registry) -> Evaluation:
     )
 
 
-def promote(judged: Evaluation, *, registry: Registry) -> str:
-    """Put the pair into production, unless a later week is there already; what was done, in words."""
+def promote(judged: Evaluation, *, home: Home, registry: Registry) -> str:
+    """Put the pair on its way to production, unless a later week is there already; what was done, in words."""
     live = registry.production()
     if live is not None and live[:10] > judged.partition:
         return f"{judged.release} is kept but not promoted: production is {live}, of a later week"
-    registry.promote(judged.release, expected_version=judged.pointer_version, reason=judged.decision.reason)
-    return f"{judged.release} is in production"
+    return bring(
+        judged.release,
+        home=home,
+        registry=registry,
+        settings=Settings.load(),
+        version=judged.pointer_version,
+        reason=judged.decision.reason,
+    )
 
 
 def checkpoint_of(plan: Plan, label: str, *, folder: Path) -> Path:
@@ -342,6 +351,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "recipe": plan.recipe.to_json(),
         "train_since": None if plan.train_since is None else plan.train_since.isoformat(),
         "num_ranks": plan.num_ranks,
+        "exclusions": [one.to_json() for one in plan.exclusions],
         "validated_since": None if plan.validated_since is None else plan.validated_since.isoformat(),
     }
 

@@ -1,4 +1,4 @@
-"""What Dagster's daemon does by itself: starts the retrain that is due, closes killed runs, and tells causes."""
+"""What Dagster's daemon does by itself: starts retrains, decides on canaries, closes killed runs, and tells causes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,13 +7,17 @@ import dagster as dg
 
 from lakehouse.dataset import Dataset
 from lakehouse.home import home
+from online.settings import Settings
 from orchestration import alerts
 from orchestration.calendar import due_partitions, midnight, period_days, period_end
+from orchestration.rollout import act, look
 from orchestration.runs import close_killed_runs
+from registry import Registry
 
 # Two ticks of the watchdog, and what the daemon needs around them, stay within a minute.
 WATCHDOG_S = 20
 ALERTS_S = 60
+ROLLOUT_S = 30
 # By then the last events of a day have landed.
 HOUR = 6
 
@@ -49,6 +53,16 @@ def watchdog(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Reports runs whose process was killed as failed, and frees their pool slots."""
     closed = close_killed_runs(context.instance)
     return dg.SkipReason(f"closed killed runs: {', '.join(closed)}" if closed else "no run was killed")
+
+
+@dg.sensor(minimum_interval_seconds=ROLLOUT_S, default_status=dg.DefaultSensorStatus.RUNNING)
+def rollout() -> dg.SkipReason:
+    """Ramps, promotes or takes back the canary as figures of now say; see docs/rollout.md."""
+    registry, settings = Registry(home().releases), Settings.load()
+    decided = look(home=home(), registry=registry, settings=settings, now=datetime.now(UTC))
+    if decided is None:
+        return dg.SkipReason("there is no canary")
+    return dg.SkipReason(act(decided, home=home(), registry=registry, settings=settings))
 
 
 @dg.sensor(name="alerts", minimum_interval_seconds=ALERTS_S, default_status=dg.DefaultSensorStatus.RUNNING)

@@ -2,6 +2,7 @@
 
 from registry.artifact import Artifact
 from registry.errors import ReleaseError
+from registry.exclusions import Exclusion
 from registry.journal import Entry
 from registry.lineage import Input, Lineage, code_version, environment
 from registry.moves import Holdouts
@@ -11,6 +12,7 @@ from registry.registry import Registry
 __all__ = [
     "Artifact",
     "Entry",
+    "Exclusion",
     "Holdouts",
     "Input",
     "Lineage",

@@ -22,6 +22,8 @@ Event = Literal[
     "canary_reverted",
     "promoted",
     "reverted",
+    "excluded",
+    "readmitted",
     "repaired",
 ]
 

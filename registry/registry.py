@@ -19,6 +19,7 @@ from filelock import FileLock
 from registry import artifact, journal, moves, pointer
 from registry.artifact import Artifact, check_id
 from registry.errors import ReleaseError
+from registry.exclusions import Exclusion, exclusions
 from registry.journal import Entry, Event
 from registry.lineage import MAX_TEACHERS, Lineage
 from registry.moves import Holdouts
@@ -178,6 +179,32 @@ class Registry:
                 self._check_version(now, str(now.canary), expected=expected_version)
             return self._point(moves.canary_reverted(now), since=now, reason=reason)
 
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """The rows that nobody trains on by default; see `registry.exclusions`."""
+        return exclusions(self.pointer(), self.journal())
+
+    def exclude(self, *, since: str, until: str, by: str, reason: str) -> None:
+        """Leave out of training what was served in [since, until), ISO times with a zone.
+
+        Raises ReleaseError for a window that is none, and without a name or a reason.
+        """
+        _check_word("leaving rows out", by=by, reason=reason)
+        start, end = (_moment(at) for at in (since, until))
+        if not start < end:
+            raise ReleaseError(f"the window from {since} to {until} is empty; it must end after it begins")
+        with self._changing():
+            details = {"by": by, "since": start.isoformat(), "until": end.isoformat()}
+            self._append("excluded", None, reason=reason, details=details)
+
+    def readmit(self, number: int, *, by: str, reason: str) -> None:
+        """Train again on the window that journal entry `number` left out. Raises ReleaseError if it leaves none out."""
+        _check_word("readmitting rows", by=by, reason=reason)
+        with self._changing():
+            windows = [one.number for one in self.exclusions() if one.kind == "window"]
+            if number not in windows:
+                raise ReleaseError(f"{number} leaves no window out; those that do are {windows}")
+            self._append("readmitted", None, reason=reason, details={"by": by, "number": number})
+
     def override(
         self,
         release_id: str,
@@ -194,8 +221,7 @@ class Registry:
         ReleaseError without a name or a reason, for a release that its gate passed or never judged, and where `promote`
         does for anything but the gate.
         """
-        if not by.strip() or not reason.strip():
-            raise ReleaseError("an override needs the name of who takes it upon themselves, and why")
+        _check_word("an override", by=by, reason=reason)
         with self._changing():
             now = self.pointer()
             verdict = _verdict(self.load(check_id(release_id)))
@@ -316,7 +342,7 @@ class Registry:
                     reason = f"released without its teacher, {dropped}: its control did better"
                 self._append("saved", name, reason=reason, details={"manifest": found.hash, "teacher": teacher})
 
-    def _append(self, event: Event, release: str, *, reason: str, details: Mapping[str, Any]) -> None:
+    def _append(self, event: Event, release: str | None, *, reason: str, details: Mapping[str, Any]) -> None:
         journal.append(self.root, event=event, at=_now(), release=release, reason=reason, details=details)
 
 
@@ -327,6 +353,21 @@ ENTRY_HAS = ("version", "event", "updated_at", "reason")
 def _verdict(release: Artifact) -> str | None:
     """What the gate said of a release; None where it was never asked."""
     return str(release.json("gate.json")["verdict"]) if "gate.json" in release.files else None
+
+
+def _check_word(what: str, *, by: str, reason: str) -> None:
+    if not by.strip() or not reason.strip():
+        raise ReleaseError(f"{what} needs the name of who takes it upon themselves, and why")
+
+
+def _moment(at: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise ReleaseError(f"{at!r} is no ISO 8601 time, such as 2026-03-02T09:00:00Z") from error
+    if moment.tzinfo is None:
+        raise ReleaseError(f"{at!r} has no zone; write 2026-03-02T09:00:00Z")
+    return moment.astimezone(UTC)
 
 
 def _entry_of(moved: Pointer) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The decision on a ramp: a pure function of live figures, the ramp's state and the time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite, sqrt
 from typing import Any, Literal
+
+import msgspec
 
 from decisions.rollout.evidence import deviation, dispersion, highest_rate, odds, planned_limit
 from decisions.rollout.figures import Measured, RampFigures, RampState, StepCounts
@@ -60,6 +62,10 @@ class RolloutDecision:
             "reason": self.reason,
             "findings": [finding.to_json() for finding in self.findings],
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "RolloutDecision":
+        return msgspec.convert(content, cls)
 
 
 def decide(

@@ -1,8 +1,12 @@
 """How a ramp goes: its steps, and what is asked of a canary at each of them. Every default has its reason beside it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
+
+import msgspec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,13 @@ class RolloutRules:
     missed: float = 0.05
     # Standard deviations of the arms' users from their shares: a metric that one arm does not send looks like this.
     uneven: float = 4.5
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(msgspec.to_builtins(self))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "RolloutRules":
+        return msgspec.convert(content, cls)
 
     def __post_init__(self) -> None:
         rising = all(one < other for one, other in pairwise(self.shares))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from decisions.criterion import Criterion, judge
+from lakehouse.home import Home
 from orchestration.retrain import Evaluation, promote
 from registry import Registry, ReleaseError
 from tests.registry.conftest import build_release
@@ -48,7 +49,7 @@ def retrain(
     mine = judged(registry, partition=partition, value=value)
     both_judged.wait(timeout=60)
     try:
-        answers.put(promote(mine, registry=registry))
+        answers.put(promote(mine, home=Home(registry.root.parent), registry=registry))
     except ReleaseError as error:
         answers.put(str(error))
 
@@ -56,7 +57,7 @@ def retrain(
 @pytest.mark.parametrize("partitions", [("2026-01-12", "2026-01-12"), ("2026-01-12", "2026-01-19")])
 def test_of_two_retrains_in_two_processes_only_one_promotes(registry: Registry, partitions: tuple[str, str]) -> None:
     first = judged(registry, partition="2026-01-05", value=1)
-    promote(first, registry=registry)
+    promote(first, home=Home(registry.root.parent), registry=registry)
     spawning = multiprocessing.get_context("spawn")
     both_judged, answers = spawning.Barrier(2), spawning.Queue()
     processes = [
@@ -82,10 +83,10 @@ def test_of_two_retrains_in_two_processes_only_one_promotes(registry: Registry, 
 @pytest.mark.parametrize("verdict", ["pass", "block"])
 def test_a_past_week_is_kept_and_neither_promoted_nor_overridden(registry: Registry, verdict: str) -> None:
     for week, value in (("2026-01-05", 1), ("2026-01-19", 3)):
-        promote(judged(registry, partition=week, value=value), registry=registry)
+        promote(judged(registry, partition=week, value=value), home=Home(registry.root.parent), registry=registry)
     live = registry.production()
     past = judged(registry, partition="2026-01-12", value=5, verdict=verdict)
-    assert "kept but not promoted" in promote(past, registry=registry)
+    assert "kept but not promoted" in promote(past, home=Home(registry.root.parent), registry=registry)
     with pytest.raises(ReleaseError):
         registry.promote(past.release, expected_version=registry.pointer().version, reason="by hand")
     with pytest.raises(ReleaseError, match="a backfill never moves production" if verdict == "block" else "override"):
