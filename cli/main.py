@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "snapshot": Entry("cli.online", "Write the features of all users and items for ranking servers."),
         "serve": Entry("cli.online", "Answer POST /v1/rank with the release in production."),
         "collect": Entry("cli.online", "Take POST /v1/events, and land what training needs of them."),
+        "hash-id": Entry("cli.privacy", "Say what stands for an id in the lake, where online.yml hashes ids."),
     },
     "On call": {
         "alerts": Entry("cli.alerts", "List what somebody should look at now, with the next step of each."),

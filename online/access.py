@@ -40,19 +40,23 @@ def problem(status: int, error: str, *, where: str, what_to_do: str, retry_after
 
 
 def token_of(folder: Path) -> str | None:
-    """The token from the environment, or from a file of `folder` that nobody but its owner can read; None without.
+    """The token that clients send, where there is one."""
+    return secret_of(TOKEN_VARIABLE, folder / TOKEN_FILE, least=LEAST_TOKEN)
 
-    Raises ValueError for a token that is short enough to guess, and for a file that others can read.
+
+def secret_of(variable: str, path: Path, *, least: int) -> str | None:
+    """A secret from the environment, or from a file that nobody but its owner can read; None without.
+
+    Raises ValueError for one of fewer than `least` characters, which can be guessed, and for a file that others read.
     """
-    token = os.environ.get(TOKEN_VARIABLE)
-    path = folder / TOKEN_FILE
-    if token is None and path.exists():
+    found, where = os.environ.get(variable), variable
+    if found is None and path.exists():
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ValueError(f"{path} can be read by others: chmod 600 it")
-        token = path.read_text().strip()
-    if token is not None and len(token) < LEAST_TOKEN:
-        raise ValueError(f"the token has {len(token)} characters; it takes {LEAST_TOKEN} that nobody guesses")
-    return token
+        found, where = path.read_text().strip(), str(path)
+    if found is not None and len(found) < least:
+        raise ValueError(f"{where} holds {len(found)} characters; it takes {least} that nobody guesses")
+    return found
 
 
 def check_host(host: str, *, token: str | None) -> None:

@@ -15,6 +15,8 @@ from lakehouse.home import PROJECT
 from registry import Holdouts
 
 FILE = PROJECT / "online.yml"
+# What a service sends that names somebody or something, as landing rows call it.
+FIELDS = ("user_id", "item_id", "request_id", "event_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Settings:
     impressions_kept: float
     duplicate_window: int
     feature_log_hours: int
+    hashed: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.utility) - set(ACTIONS)):
@@ -57,6 +60,8 @@ class Settings:
             raise ValueError(f"duplicate_window is {self.duplicate_window}; it must be at least 1")
         if self.feature_log_hours < 1:
             raise ValueError(f"feature_log_hours is {self.feature_log_hours}; it must be at least 1")
+        if unknown := sorted(set(self.hashed) - set(FIELDS)):
+            raise ValueError(f"hashed names {unknown}; the fields that can be hashed are {FIELDS}")
 
     @property
     def rollout(self) -> RolloutRules:

@@ -21,6 +21,7 @@ from online.collector.metrics import Metrics
 from online.collector.window import Window
 from online.feature_log import FeatureLog
 from online.openapi import openapi
+from online.pseudonyms import Pseudonyms
 from online.segments import BacklogError, Segments
 from online.settings import Settings
 
@@ -82,6 +83,7 @@ class Collector:
     def __init__(self, home: Home, settings: Settings, *, log: FeatureLog, name: str) -> None:
         self.metrics = Metrics()
         self._log, self._settings = log, settings
+        self._pseudonyms = Pseudonyms.of_home(settings.hashed, home.online)
         self._keeper = Keeper(
             log,
             impressions_kept=settings.impressions_kept,
@@ -108,7 +110,7 @@ class Collector:
         except BodyError as error:
             advice = "send a JSON array of events, or one event a line; see /openapi.json"
             return problem(400, str(error), where="body", what_to_do=advice)
-        kept = self._keeper.keep(batch)
+        kept = self._keeper.keep(self._pseudonyms.batch(batch))
         try:
             await self.segments.add(kept.lines)
         except BacklogError as error:

@@ -1,5 +1,6 @@
 """Events as clients send them: decoded and checked by msgspec, one by one where not all of them are right."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
@@ -41,11 +42,19 @@ assert set(Engagement.__annotations__["action"].__args__) == set(ACTIONS)
 Event: TypeAlias = Impression | Engagement
 
 
-class Unfit(NamedTuple):
-    """An event that is none, as it came, and what is wrong with it."""
+# What a message quotes of an event: a value, or a key that no event has.
+_QUOTED = re.compile(r"""'.*'|".*"|(?<=unknown field )`.*`""", re.DOTALL)
 
-    raw: bytes
+
+class Unfit(NamedTuple):
+    """An event that is none, as it came, and what is wrong with it; None for its text if that is not to be kept."""
+
+    raw: bytes | None
     why: str
+
+    def untold(self) -> "Unfit":
+        """The same without a word of what came."""
+        return Unfit(None, _QUOTED.sub("…", self.why))
 
 
 class Batch(NamedTuple):

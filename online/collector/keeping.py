@@ -148,8 +148,8 @@ def logging_draw(request_id: str, item_id: str) -> float:
 
 
 def quarantine_line(reason: str, unfit: Unfit) -> bytes:
-    """A line that the lake's ingest quarantines for the reason named, with the event as it came."""
-    event = unfit.raw.decode("utf-8", errors="replace")
+    """A line that the lake's ingest quarantines for the reason named, with what may be kept of the event."""
+    event = None if unfit.raw is None else unfit.raw.decode("utf-8", errors="replace")
     return _line({"quarantined": reason, "why": unfit.why, "event": event})
 
 

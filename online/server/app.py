@@ -25,6 +25,7 @@ from lakehouse.home import Home
 from online.about import about
 from online.access import TokenRequired, TooLargeError, problem, read_body
 from online.openapi import openapi
+from online.pseudonyms import Pseudonyms
 from online.random_slice import is_random
 from online.request_log import RequestLog, RequestRow
 from online.server import ranking
@@ -84,6 +85,7 @@ class Server:
         self.standing: Standing | None = None
         self.not_ready = "it is starting"
         self._log = log
+        self._pseudonyms = Pseudonyms.of_home(settings.hashed, home.online)
         self.queue: Batcher[RankRequest, tuple[bytes, Ranking, Standing]] = Batcher(
             self._work, most_rows=MOST_ROWS, most_wait_s=MOST_WAIT_S, prepare=_prepare
         )
@@ -95,10 +97,12 @@ class Server:
         """One batch, in the one thread that ranks: all of it by the standing of this moment."""
         standing = self.standing
         assert standing is not None
-        rankings = ranking.rank(requests, standing, self.settings, now=datetime.now(UTC))
+        known = [self._pseudonyms.request(one) for one in requests]
+        rankings = ranking.rank(known, standing, self.settings, now=datetime.now(UTC))
         self._log([one for one in rankings if isinstance(one, Ranking)])
         return [
-            one if isinstance(one, Exception) else (ENCODER.encode(one.answer()), one, standing) for one in rankings
+            one if isinstance(one, Exception) else (ENCODER.encode(one.answer(said)), one, standing)
+            for said, one in zip(requests, rankings, strict=True)
         ]
 
     def look(self) -> None:
@@ -148,7 +152,7 @@ class Server:
         if ranked is None:
             self.metrics.requests.labels(response.status_code, "", "").inc()
             if asked is not None and response.status_code == 500:
-                self._note(asked, None, self.standing, taken_s=taken_s)
+                self._note(self._pseudonyms.request(asked), None, self.standing, taken_s=taken_s)
             return response
         one, standing = ranked
         release = one.served.model.release

@@ -66,18 +66,20 @@ class Ranking:
     def num_wanted(self) -> int:
         return min(self.request.limit or len(self.order_K), len(self.order_K))
 
-    def answer(self) -> RankAnswer:
+    def answer(self, said: RankRequest) -> RankAnswer:
+        """In the names that the service said, which may be hashed in the ranking."""
+        items = items_of(said)
         shown = self.order_K[: self.num_wanted]
         probabilities = self.scored.probabilities
         names = list(probabilities)
         rows = zip(*(probabilities[name][shown].tolist() for name in names), strict=True)
         return RankAnswer(
-            request=self.request.request,
+            request=said.request,
             release=self.served.model.release,
             traffic=self.traffic,
             features_as_of=self.served.source.snapshot.as_of,
             ranked=[
-                Ranked(self.asked.items[item], place, utility, dict(zip(names, row, strict=True)))
+                Ranked(items[item], place, utility, dict(zip(names, row, strict=True)))
                 for place, (item, utility, row) in enumerate(
                     zip(shown.tolist(), self.utility_K[shown].tolist(), rows, strict=True), start=1
                 )

@@ -1,6 +1,7 @@
 """A small service: states of a few users and items, a ranker of the shipped features, and a release of it."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -112,13 +113,27 @@ def states(
 
 
 def publish_states(
-    home: Home, *, as_of: datetime = AS_OF, seed: int = 1, num_users: int = NUM_USERS, num_items: int = NUM_ITEMS
+    home: Home,
+    *,
+    as_of: datetime = AS_OF,
+    seed: int = 1,
+    num_users: int = NUM_USERS,
+    num_items: int = NUM_ITEMS,
+    name_user: Callable[[str], str] = str,
+    name_item: Callable[[str], str] = str,
 ) -> None:
+    """`name_user` and `name_item` give the ids in the lake."""
     inputs = [
         Pin(relation=relation, path="/nowhere", table_id=f"{as_of.isoformat()}-{seed}", version=1)
         for relation, _ in snapshot.TABLES.values()
     ]
     made = states(as_of=as_of, seed=seed, num_users=num_users, num_items=num_items)
+    for file, (column, named) in {
+        snapshot.USERS: ("user_id", name_user),
+        snapshot.ITEMS: ("item_id", name_item),
+    }.items():
+        names = [named(name) for name in made[file][column].to_pylist()]
+        made[file] = made[file].set_column(made[file].column_names.index(column), column, pa.array(names))
     snapshot.write(made, inputs=inputs, home=home)
 
 
