@@ -9,6 +9,7 @@ from lakehouse.dataset import ACTIONS
 Kind = Literal["string", "time", "integer", "number", "boolean", "object"]
 
 TRAFFIC = ("policy", "random")
+ARMS = ("production", "canary", "holdout", "long-holdout")
 
 SPARK_TYPES: Mapping[Kind, str] = {
     "string": "STRING",
@@ -160,6 +161,7 @@ ENGAGEMENTS = Stream(
             description="As in exposures.",
         ),
         Column(name="surface", kind="string", nullable=True, optional=True, description="As in exposures."),
+        Column(name="release_id", kind="string", nullable=True, optional=True, description="As in exposures."),
         Column(
             name="logging_probability",
             kind="number",
@@ -201,4 +203,36 @@ USERS = Stream(
     ),
 )
 
-STREAMS: Mapping[str, Stream] = {stream.name: stream for stream in (EXPOSURES, ENGAGEMENTS, ITEMS, USERS)}
+REQUESTS = Stream(
+    name="requests",
+    grain="One row per ranking that our server was asked for; a log without that server has none.",
+    columns=(
+        _REQUEST,
+        Column(name="user_id", kind="string", description="Who asked."),
+        Column(name="surface", kind="string", description="Where in the product the list was to stand."),
+        Column(name="served_at", kind="time", description="When the request was answered."),
+        Column(name="traffic", kind="string", values=TRAFFIC, description="Who chose: a policy, or uniform chance."),
+        Column(name="release_id", kind="string", description="The release that answered."),
+        Column(name="arm", kind="string", values=ARMS, description="Whose user it was; see docs/rollout.md."),
+        Column(
+            name="canary_share",
+            kind="number",
+            nullable=True,
+            above=0,
+            at_most=1,
+            description="Share of the users that the canary had then; null where there was none.",
+        ),
+        Column(name="pointer_version", kind="integer", at_least=1, description="The pointer by which it was ranked."),
+        Column(
+            name="failed",
+            kind="boolean",
+            description="Whether the release of the arm failed; production answered in its place, if it could.",
+        ),
+        Column(name="latency_ms", kind="number", at_least=0, description="From the first byte to the answer."),
+        Column(name="ranked_ms", kind="number", at_least=0, description="Of it, what features and model took."),
+        Column(name="num_candidates", kind="integer", at_least=1, description="Candidates that were ranked."),
+        Column(name="memory_bytes", kind="number", at_least=0, description="Resident memory of the server then."),
+    ),
+)
+
+STREAMS: Mapping[str, Stream] = {stream.name: stream for stream in (EXPOSURES, ENGAGEMENTS, ITEMS, USERS, REQUESTS)}

@@ -29,6 +29,9 @@ class Column:
     type: str
     comment: str
 
+    def ddl(self) -> str:
+        return f"{self.name} {self.type} COMMENT {_quoted(self.comment)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -40,9 +43,7 @@ class Table:
     partitioned_by: str | None = None
 
     def ddl(self) -> str:
-        columns = ",\n  ".join(
-            f"{column.name} {column.type} COMMENT {_quoted(column.comment)}" for column in self.columns
-        )
+        columns = ",\n  ".join(column.ddl() for column in self.columns)
         properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
         partitions = f"\nPARTITIONED BY ({self.partitioned_by})" if self.partitioned_by else ""
         return (
@@ -234,7 +235,8 @@ TABLES: Mapping[str, Table] = {
 
 
 def create_tables(spark: SparkSession) -> None:
-    """Create the schemas raw and ops with all their tables; what is there already stays as it is."""
+    """Create the schemas raw and ops with all their tables; what is there already stays as it is, but for columns that
+    a table of before lacks: they are added, null in its rows."""
     for schema in ("raw", "ops"):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     there = {
@@ -245,6 +247,11 @@ def create_tables(spark: SparkSession) -> None:
     for table in TABLES.values():
         if table.name not in there:
             spark.sql(table.ddl())
+            continue
+        known = spark.table(table.name).columns
+        lacking = [column.ddl() for column in table.columns if column.name not in known]
+        if lacking:
+            spark.sql(f"ALTER TABLE {table.name} ADD COLUMNS ({', '.join(lacking)})")
 
 
 def append(spark: SparkSession, table: str, rows: pa.Table, *, home: Home, key: Sequence[str] = ()) -> None:

@@ -100,7 +100,7 @@ unlogged as (
         day,
         true as impressed,
         traffic,
-        cast(null as string) as release_id,
+        release_id,
         cast(null as double) as propensity,
         logging_probability,
         -- It was not kept by its draw, or it would have landed: without its action it stands for nobody.

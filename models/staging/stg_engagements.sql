@@ -20,6 +20,7 @@ typed as (
         position,
         traffic,
         surface,
+        release_id,
         logging_probability,
         try_cast(get_json_object(features, '$.affinity') as double) as logged_affinity,
         features,

@@ -137,6 +137,7 @@ class Keeper:
             "position": request.positions[place],
             "traffic": request.traffic,
             "surface": request.surface,
+            "release_id": request.release_id,
             "logging_probability": self._logging_probability(request),
             "features": request.features_of(place),
         }

@@ -1,7 +1,7 @@
 """A tiny world whose every feature can be counted by hand: its raw rows, and the plain slow answers."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ class World:
     engagements: list[Row]
     users: list[Row]
     items: list[Row]
+    requests: list[Row] = field(default_factory=list)
 
 
 def make_world(*, seed: int = 7, num_requests: int = 480) -> World:
@@ -39,10 +40,12 @@ def make_world(*, seed: int = 7, num_requests: int = 480) -> World:
     chance = random.Random(seed)
     exposures: list[Row] = []
     engagements: list[Row] = []
+    requests: list[Row] = []
     for request in range(num_requests):
         served_at = START + timedelta(minutes=10) + timedelta(minutes=18 * request)
         is_random = request % 10 == 0
         user = f"u{chance.randrange(12)}"
+        requests.append(ranking(request, user=user, served_at=served_at, is_random=is_random))
         for place, item in enumerate(chance.sample(range(15), 3), start=1):
             seen = not (is_random and place == 3)
             event = {
@@ -59,6 +62,7 @@ def make_world(*, seed: int = 7, num_requests: int = 480) -> World:
                     "served_at": served_at,
                     "impressed": seen,
                     "traffic": "random" if is_random else "policy",
+                    "release_id": requests[-1]["release_id"],
                     "propensity": 1 / 3 if is_random else None,
                     "logging_probability": 1.0,
                     "logging_draw": 0.0,
@@ -88,7 +92,30 @@ def make_world(*, seed: int = 7, num_requests: int = 480) -> World:
             (exposures[40 * item]["served_at"], "audio", f'["{CATEGORIES[item % 3]}"]'),
         )
     ]
-    return World(exposures, engagements, users, items)
+    return World(exposures, engagements, users, items, requests)
+
+
+def ranking(request: int, *, user: str, served_at: datetime, is_random: bool) -> Row:
+    """How a request's ranking went: a canary of half of the users from the third day on, which fails now and then."""
+    day = (served_at - START).days
+    is_canary = day >= 2 and int(user[1:]) % 2 == 0
+    failed = is_canary and request % 17 == 0
+    return {
+        "request_id": f"r{request}",
+        "user_id": user,
+        "surface": "home" if request % 3 else "mail",
+        "served_at": served_at,
+        "traffic": "random" if is_random else "policy",
+        "release_id": "tiny-2" if is_canary and not failed else "tiny-1",
+        "arm": "canary" if is_canary else "production",
+        "canary_share": 0.5 if day >= 2 else None,
+        "pointer_version": 1 if day < 2 else 2,
+        "failed": failed,
+        "latency_ms": 4.0 + request % 7,
+        "ranked_ms": 2.0 + request % 5,
+        "num_candidates": 3,
+        "memory_bytes": 1e9 + request,
+    }
 
 
 def published_at(item: int) -> str:
@@ -112,6 +139,7 @@ def later_loads(world: World) -> LaterLoads:
     newest = max(row["served_at"] for row in world.exposures)
     lately = newest - timedelta(days=2)
     after = make_world(num_requests=720)
+    asked = after.requests[len(world.requests) :]
     known = {row["event_id"] for row in (*world.exposures, *world.engagements)}
     engagements = [dict(row) for row in after.engagements if row["event_id"] not in known]
     clicked = {(row["request_id"], row["item_id"]): row for row in engagements}
@@ -121,7 +149,7 @@ def later_loads(world: World) -> LaterLoads:
         key = row["request_id"], row["item_id"]
         if row["traffic"] == "policy" and key in clicked and number % 6 == 0:
             # Not kept by the collector, but acted upon: the action carries what makes an example.
-            carried = ("served_at", "position", "traffic", "surface", "features", "logging_probability")
+            carried = ("served_at", "position", "traffic", "surface", "release_id", "features", "logging_probability")
             clicked[key].update({name: row[name] for name in carried})
             unlogged.add("/".join(key))
         else:
@@ -151,7 +179,9 @@ def later_loads(world: World) -> LaterLoads:
     second = [*exposures, *again, *late]
     chance.shuffle(second)
     conflicting = {row["event_id"] for row in again}
-    return LaterLoads(World(second, engagements, users, []), World(untold[50:53], [], [], []), conflicting, unlogged)
+    return LaterLoads(
+        World(second, engagements, users, [], asked), World(untold[50:53], [], [], []), conflicting, unlogged
+    )
 
 
 def recent_items_before(world: World, exposure: Row, *, num: int) -> list[str]:

@@ -13,7 +13,7 @@ from lakehouse.landing import STREAMS, Column
 
 def rows_of(home: Home, stream: str) -> list[dict[str, Any]]:
     """The rows of a stream in the order of files and lines."""
-    return [row for path in sorted((home.landing / stream).iterdir()) for row in _rows_in(path)]
+    return [row for path in sorted((home.landing / stream).glob("*")) for row in _rows_in(path)]
 
 
 @cache
@@ -33,7 +33,8 @@ def breaches(home: Home) -> list[str]:
         columns = {column.name: column for column in stream.columns}
         required = {column.name for column in stream.columns if not column.optional}
         rows = rows_of(home, stream.name)
-        assert rows, f"no {stream.name} landed"
+        # Only our own server writes how its rankings went.
+        assert rows or stream.name == "requests", f"no {stream.name} landed"
         for row in rows:
             if not required <= set(row) <= set(columns):
                 found.append(f"{stream.name}: keys {sorted(row)}")
