@@ -6,7 +6,7 @@ served them, as the request log has them, so that a wrong assignment shows as un
 Shapes: R rankings, U users.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,10 +33,14 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, kw_only=True)
 class Ramp:
-    """A ramp's figures, and above how many milliseconds a ranking counts as slow, None while that is unknown."""
+    """A ramp's figures, and when the first request of each share was served, in the clock of the requests.
+
+    `slow_ms`: above it, a ranking counts as slow; None while that is unknown.
+    """
 
     figures: RampFigures
     slow_ms: float | None
+    since: Mapping[float, datetime]
 
 
 class _Request(RequestRow, frozen=True, kw_only=True):
@@ -71,6 +75,7 @@ def ramp(home: Home, *, began: datetime, pointer_version: int, engaged_within: t
     engagements = _rows(home, "engagements", _Engagement, since=began)
     return Ramp(
         slow_ms=slow_ms,
+        since={float(row.canary_share or 0): row.served_at for row in reversed(of_ramp)},
         figures=RampFigures(
             guardrails={
                 "errors": measured(of_ramp, failed_R, as_of=last),

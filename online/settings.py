@@ -11,7 +11,7 @@ import yaml
 
 from decisions.rollout import RolloutRules
 from lakehouse.dataset import ACTIONS
-from lakehouse.home import PROJECT
+from lakehouse.home import PROJECT, home
 from registry import Holdouts
 
 FILE = PROJECT / "online.yml"
@@ -79,8 +79,14 @@ class Settings:
         return Holdouts(share=self.holdout_share, long_share=self.long_holdout_share)
 
     @classmethod
-    def load(cls, path: Path = FILE) -> "Settings":
-        """Raises ValueError, naming file and key, for what is missing, unknown or out of range."""
+    def load(cls, path: Path | None = None) -> "Settings":
+        """By default from the online.yml of the home if it has one, else from the project's.
+
+        Raises ValueError, naming file and key, for what is missing, unknown or out of range.
+        """
+        if path is None:
+            of_home = home().root / FILE.name
+            path = of_home if of_home.exists() else FILE
         content = yaml.safe_load(path.read_text())
         expected = {field.name for field in fields(cls)}
         if not isinstance(content, dict) or set(content) != expected:

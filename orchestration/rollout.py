@@ -110,8 +110,8 @@ def look(*, home: Home, registry: Registry, settings: Settings, now: datetime) -
     pointer = registry.pointer()
     if pointer.canary is None:
         return None
-    rules, state = settings.rollout, state_of(pointer, settings.rollout)
-    began = beginning(registry)
+    rules, began = settings.rollout, beginning(registry)
+    step = step_of(pointer, rules)
     found: Ramp | None = ramp(
         home,
         began=datetime.fromisoformat(began.at),
@@ -119,6 +119,9 @@ def look(*, home: Home, registry: Registry, settings: Settings, now: datetime) -
         engaged_within=timedelta(minutes=settings.engaged_within_minutes),
     )
     figures = found.figures if found else None
+    # By the clock of the requests, as all figures are: the step begins when the first of it is served.
+    since = found.since.get(pointer.canary_share, now) if found else now
+    state = RampState(step=step, since=since, held=pointer.canary_held)
     return Decided(
         release=pointer.canary,
         at=now,
@@ -131,17 +134,13 @@ def look(*, home: Home, registry: Registry, settings: Settings, now: datetime) -
     )
 
 
-def state_of(pointer: Pointer, rules: RolloutRules) -> RampState:
+def step_of(pointer: Pointer, rules: RolloutRules) -> int:
     if pointer.canary_share not in rules.shares[:-1]:
         raise ReleaseError(
             f"{pointer.canary} is at {pointer.canary_share:.0%}, and rollout_shares of online.yml are {rules.shares}: "
             "put the step back, or promote or revert it by hand"
         )
-    return RampState(
-        step=rules.shares.index(pointer.canary_share),
-        since=datetime.fromisoformat(str(pointer.canary_since)),
-        held=pointer.canary_held,
-    )
+    return rules.shares.index(pointer.canary_share)
 
 
 def beginning(registry: Registry) -> Entry:

@@ -128,7 +128,7 @@ def simulate_day(world: World, day: date, policy: Policy) -> DayLog:
         served_N=requests.served_ms_R[request_N] / 1_000,
         hour_N=requests.hour_R[request_N],
         mood_N=mood_U[requests.user_R[request_N]],
-        rivals_N=_rivals(world, requests)[request_N, world.items.category_I[item_N]],
+        rivals_N=rivals(world, requests)[request_N, world.items.category_I[item_N]],
     )
     examination_N = shown_N * examination(requests.surface_R[request_N], place_N)
     if_seen_N = if_seen(world, situation)
@@ -146,7 +146,7 @@ def simulate_day(world: World, day: date, policy: Policy) -> DayLog:
         examination_N=examination_N,
         if_seen_N=if_seen_N,
         acted_N=act(if_seen_N, examination_N, chance),
-        delay_ms_N=_delays(len(item_N), chance),
+        delay_ms_N=delays(len(item_N), chance),
         request_id_R=request_id_R,
         event_id_N=[
             f"{request_id_R[request]}-{place:02d}"
@@ -167,14 +167,14 @@ def truth_table(log: DayLog) -> pa.Table:
     return pa.table(columns)
 
 
-def _rivals(world: World, requests: Requests) -> NDArray[np.int64]:
+def rivals(world: World, requests: Requests) -> NDArray[np.int64]:
     """Number of candidates by request and category."""
     num_requests = len(requests.number_R)
     cell_RK = np.arange(num_requests)[:, None] * len(CATEGORIES) + world.items.category_I[requests.item_RK]
     return np.bincount(cell_RK.ravel(), minlength=num_requests * len(CATEGORIES)).reshape(num_requests, -1)
 
 
-def _delays(num_rows: int, chance: np.random.Generator) -> dict[str, NDArray[np.int64]]:
+def delays(num_rows: int, chance: np.random.Generator) -> dict[str, NDArray[np.int64]]:
     """From being served to the action; a long click and a save come after the click."""
     click = 1 + chance.exponential(20_000, num_rows)
     return {

@@ -14,7 +14,13 @@ from orchestration.retrain import settings_of
 from registry import Exclusion, Registry
 from tests.orchestration.small_releases import build, examples, save, write
 
-NEITHER: dict[str, Any] = {"number": 4, "by": None, "at": "2026-01-20T00:00:00+00:00", "reason": "clicks fell", "release": None}
+NEITHER: dict[str, Any] = {
+    "number": 4,
+    "by": None,
+    "at": "2026-01-20T00:00:00+00:00",
+    "reason": "clicks fell",
+    "release": None,
+}
 BAD = "2026-01-12-0badc0de"
 OF_RELEASE = Exclusion(kind="release", since=None, until=None, **NEITHER | {"release": BAD})
 
