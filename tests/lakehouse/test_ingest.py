@@ -181,6 +181,7 @@ def test_values_arrive_as_they_were_written(home: Home) -> None:
         "engagements": 2,
         "items": 0,
         "users": 1,
+        "requests": 0,
     }
     expected = row | {
         "served_at": datetime(2026, 1, 31, 12, 0, 0, 123456),  # noqa: DTZ001  (Spark collects times without a zone)
