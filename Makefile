@@ -7,13 +7,16 @@ SQL_FOLDERS = $(wildcard models macros tests/dbt)
 PYTHON_FOLDERS = $(wildcard ranker lakehouse registry decisions online simulator orchestration cli benchmarks tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-fast lint style types bench clean-data lock environment
+.PHONY: help demo live ui test test-fast lint style types bench clean-data lock environment
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: environment ## Releases from a log, week by week (DATA=movielens, open-bandit or simulated)
 	@.venv/bin/stillhouse demo --data $(DATA)
+
+live: environment ## The whole loop with simulated users, two bad releases among the good ones (20 minutes)
+	@.venv/bin/stillhouse live
 
 ui: environment ## Dagster's web page and daemon on this home
 	@eval "$$(.venv/bin/stillhouse env)" && PATH="$$PWD/.venv/bin:$$PATH" dagster dev -m orchestration.definitions

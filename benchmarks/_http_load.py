@@ -1,23 +1,16 @@
 """Open-loop load over HTTP: requests are sent when their time has come, whether or not the last were answered."""
 
 import asyncio
-import http.client
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from lakehouse.home import PROJECT, Home
+from orchestration.live.services import PATIENCE_S
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-PATIENCE_S = 60.0
 
 
 class Reply(NamedTuple):
@@ -103,42 +96,3 @@ class Load:
 
 def quantile_ms(replies: Sequence[Reply], share: float) -> float:
     return 1_000 * float(np.quantile([reply.latency_s for reply in replies], share))
-
-
-@contextmanager
-def service(home: Home, command: str, *options: str) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
-    """`stillhouse serve` or `collect` on a free port, once it is ready; its output is beside the home."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    environment = os.environ | {"STILLHOUSE_HOME": str(home.root)}
-    log = home.root / f"{command}.log"
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", command, "--port", str(port), *options],
-            cwd=PROJECT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        until = time.monotonic() + PATIENCE_S
-        while not _is_ready(port):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"`stillhouse {command}` is not ready: {log.read_text()[-2_000:]}")
-            time.sleep(0.1)
-        yield port, process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/ready")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()

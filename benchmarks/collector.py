@@ -32,13 +32,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks._figures import FOLDER, Figure, report
-from benchmarks._http_load import Load, Reply, quantile_ms, service
+from benchmarks._http_load import Load, Reply, quantile_ms
 from lakehouse.home import Home
 from online.collector import events
 from online.collector.keeping import logging_draw
 from online.feature_log import FeatureLog, LoggedRequest
 from online.random_slice import is_random
 from online.settings import Settings
+from orchestration.live.services import service
 
 BATCH, CANDIDATES, REQUESTS = 100, 50, 2_000
 # Of ten events of a request one is an action.

@@ -18,8 +18,9 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks._figures import FOLDER, Figure, report
-from benchmarks._http_load import Load, Reply, service
+from benchmarks._http_load import Load, Reply
 from lakehouse.home import Home
+from orchestration.live.services import service
 from registry import Artifact, Registry
 from tests.online import small_service
 

@@ -21,12 +21,13 @@ import psutil
 import torch
 
 from benchmarks._figures import FOLDER, Figure, report
-from benchmarks._http_load import Load, Reply, quantile_ms, service
+from benchmarks._http_load import Load, Reply, quantile_ms
 from lakehouse.home import Home
 from online.server.messages import REQUEST
 from online.server.ranking import asked_of
 from online.server.standing import load
 from online.settings import Settings
+from orchestration.live.services import service
 from tests.online import small_service
 
 USERS, ITEMS = 20_000, 200_000

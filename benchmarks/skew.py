@@ -25,7 +25,6 @@ import pyarrow.compute as pc
 
 from benchmarks._dbt_command import run_dbt
 from benchmarks._figures import FOLDER, Figure, report
-from benchmarks._http_load import service
 from benchmarks._skew_faults import FAULTS, Way
 from lakehouse import server
 from lakehouse.dataset import ACTIONS
@@ -38,6 +37,7 @@ from online.feature_log import FeatureLog
 from online.server.features import Asked
 from online.server.model import ServedModel
 from online.server.snapshot import Snapshot
+from orchestration.live.services import service
 from ranker import Examples, FeatureSpec, calibrate, fit, score
 from registry import Registry
 from simulator.files import Period, iso

@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Releases": {
         "demo": Entry("cli.retrain", "Everything once: land a log, retrain over its calendar, show what came out."),
+        "live": Entry("cli.live", "The whole loop with simulated users, two bad releases among the good ones."),
         "retrain": Entry("cli.retrain", "Retrain one week, or make a release again with --like ID."),
         "release": Entry("cli.card", "Show all that is known of a release: verdict, figures, lineage, history."),
         "compare": Entry("cli.compare", "Say where two releases differ, and what went into them that differs."),

@@ -19,7 +19,7 @@ from lakehouse.dataset import ACTIONS
 from simulator.behaviour import Situation, act, if_seen
 from simulator.chance import generator
 from simulator.files import iso
-from simulator.simulate import delays, rivals
+from simulator.simulate import delays, moods, rivals
 from simulator.traffic import Requests, requests_of
 from simulator.world import START, SURFACES, World, examination
 
@@ -92,7 +92,7 @@ class Shown:
         request_N = np.repeat(np.arange(len(placed)), [len(items) for items in placed])
         item_N = np.array([int(item[1:]) for items in placed for item in items], dtype=np.int64)
         position_N = np.concatenate([np.arange(1, len(items) + 1) for items in placed])
-        mood_U = generator(world.seed, "live mood", (requests.day - START).days).normal(0, 0.4, len(world.users.age_U))
+        _, mood_U = moods(world, requests.day)
         user_N = requests.user_R[request_N]
         situation = Situation(
             week=requests.week,

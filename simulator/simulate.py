@@ -118,8 +118,7 @@ def simulate_day(world: World, day: date, policy: Policy) -> DayLog:
     shown_N = shown_RK[request_N, index_N]
     place_N = place_K[index_N]
 
-    chance = generator(world.seed, "acts", (day - START).days)
-    mood_U = chance.normal(0, 0.4, len(world.users.age_U))
+    chance, mood_U = moods(world, day)
     situation = Situation(
         week=requests.week,
         weekend=day.weekday() >= 5,
@@ -165,6 +164,12 @@ def truth_table(log: DayLog) -> pa.Table:
     columns |= {action: log.examination_N * log.if_seen_N[action] for action in ACTIONS}
     columns |= {f"{action}_if_seen": log.if_seen_N[action] for action in ACTIONS}
     return pa.table(columns)
+
+
+def moods(world: World, day: date) -> tuple[np.random.Generator, NDArray[np.float64]]:
+    """Of each user on a day; and the chance that goes on from there to what they do."""
+    chance = generator(world.seed, "acts", (day - START).days)
+    return chance, chance.normal(0, 0.4, len(world.users.age_U))
 
 
 def rivals(world: World, requests: Requests) -> NDArray[np.int64]:
