@@ -167,3 +167,18 @@ def test_rows_wait_for_a_disk_that_takes_nothing(tmp_path: Path, monkeypatch: py
 
     asyncio.run(written())
     assert rows(home) == {"r1": row}
+
+
+def test_two_servers_of_one_home_answer_alike_and_each_lands_its_own_rows(home: Home) -> None:
+    of_first, of_second = RequestLog(home, name="a"), RequestLog(home, name="b")
+    with pytest.raises(RuntimeError, match="server a runs already in this home; give this one another --name"):
+        RequestLog(home, name="a")
+    with (
+        TestClient(application(home, SETTINGS, log=lambda _: None, requests=of_first, token=None)) as first,
+        TestClient(application(home, SETTINGS, log=lambda _: None, requests=of_second, token=None)) as second,
+    ):
+        for user in USERS[:20]:
+            one, other = (ask(client, user, request=f"two-{user}") for client in (first, second))
+            assert one == other
+    landed = {path.name.split("-")[1] for path in (home.landing / "requests").glob("*.jsonl")}
+    assert {"a", "b"} <= landed
