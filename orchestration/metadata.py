@@ -76,7 +76,10 @@ def of_evaluation(judged: Evaluation) -> dict[str, Any]:
 
 
 def of_release(judged: Evaluation, pointer: Pointer) -> dict[str, Any]:
-    return {"production": pointer.production or "nothing", "pointer_version": pointer.version} | of_evaluation(judged)
+    standing = {"production": pointer.production or "nothing", "canary": pointer.canary or "nothing"}
+    return {**standing, "canary_share": pointer.canary_share, "pointer_version": pointer.version} | of_evaluation(
+        judged
+    )
 
 
 def gate_check(judged: Evaluation) -> dg.AssetCheckResult:

@@ -72,7 +72,9 @@ def run_partition(
     config = {"ops": {"ops__teacher_scores": {"config": {"warm": warm, "ranks": ranks}}}}
     ended = run("retrain", home=home, on_progress=on_progress, partition_key=partition, run_config=config)
     if ended.failure is None:
-        return Outcome(f"{partition}: in production is {registry.production()}", failed=False)
+        now = registry.pointer()
+        canary = f", the canary is {now.canary}, at {now.canary_share:.0%}" if now.canary else ""
+        return Outcome(f"{partition}: in production is {now.production}{canary}", failed=False)
     # The release of this run may have been judged before, by a run that was killed after that, say.
     verdicts = [entry for entry in registry.journal() if entry.event == "gate" and entry.release == ended.judged]
     if verdicts and verdicts[-1].details["verdict"] != "pass":

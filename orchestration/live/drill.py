@@ -29,6 +29,7 @@ from orchestration.live.services import Client, service
 from orchestration.live.truth import expected_clicks, experiments, measured, standing_of
 from orchestration.progress import progress
 from orchestration.rollout import act, look
+from orchestration.runs import heard
 from registry import Registry
 from simulator.files import Landing, Period
 from simulator.population import Asked, Shown
@@ -41,6 +42,8 @@ SEED = 3
 WEEKLY_EXPOSURES, HISTORY, LIVE = 184_000, 3, 4
 # Requests between two looks at the canary.
 CHUNK = 500
+# Before anybody was served, a release is no canary; and it must be known what is slow.
+CHUNKS_BEFORE = 8
 # Of so many requests one is also ranked by each release of an experiment, for the truth.
 TRUTH_EVERY = 20
 EVENTS_A_BATCH = 200
@@ -108,7 +111,6 @@ class Drill:
             raise RuntimeError("the first release did not pass its gate; `stillhouse gate show` says why")
         waiting = list(PLANTED)
         for number in range(HISTORY, HISTORY + LIVE):
-            # One is planted when the first week begins, the other as soon as a release has been promoted since.
             self.weeks.append(self.live_week(number, waiting))
         self.say("lake: the last events")
         ingest(self.home)
@@ -138,16 +140,17 @@ class Drill:
         return week
 
     def plant_if_it_is_time(self, number: int, waiting: list[str], week: Week) -> None:
-        """The first at once, each other one a week later at the earliest, where no canary is under way."""
+        """The first once somebody was served, the other two weeks later, where no canary is under way."""
         live_weeks = number - HISTORY + 1
-        is_due = waiting and live_weeks > 2 * len(self.planted)
+        is_due = waiting and live_weeks > 2 * len(self.planted) and self._chunks >= CHUNKS_BEFORE
         if not is_due or self.registry.pointer().canary is not None:
             return
         if self.planted and not any("is in production" in one for one in week.decisions):
             return
         name = waiting.pop(0)
         self.say(f"planted: {name}")
-        judged = PLANTED[name](day_of(number - 1).isoformat(), home=self.home)
+        with heard(lambda line: self.say(f"planted: {line}")):
+            judged = PLANTED[name](day_of(number - 1).isoformat(), home=self.home)
         self.planted[judged.release] = name
         week.decisions.append(f"planted {judged.release}, {name}: its gate says {judged.decision.verdict}")
 
