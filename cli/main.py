@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "simulate": Entry("cli.sources", "Land a synthetic world whose truth is known."),
         "ingest": Entry("cli.ingest", "Load what has landed into raw.*, each file exactly once."),
         "backfill": Entry("cli.backfill", "Build days again for rows that landed late, or for a new column."),
+        "forget": Entry("cli.privacy", "Remove people from all that is kept, past every pin."),
     },
     "Releases": {
         "demo": Entry("cli.retrain", "Everything once: land a log, retrain over its calendar, show what came out."),

@@ -20,11 +20,14 @@ def versions(as_json: bool) -> None:
     production, canary and holdout are live; rollback was live and was not taken back; candidate may still go live.
     The versions of these are kept by `stillhouse vacuum`; those of reverted and passed over releases are not, nor
     those of a release that was frozen. Readable: the log leads to the version, it is the same table's, and all its data
-    files are there. Needs no lake.
+    files are there. A release of which somebody was forgotten (`stillhouse forget`) cannot be made again, whatever is
+    left of its versions. Needs no lake.
     """
     from orchestration.retention import Need, needs
 
     def where(need: Need) -> str:
+        if need.forgotten:
+            return f"NO: somebody was forgotten on {need.forgotten}"
         if need.copy:
             return "frozen" if need.fault is None else "frozen copy only"
         return "yes" if need.fault is None else f"NO: {need.fault}"
@@ -41,6 +44,7 @@ def versions(as_json: bool) -> None:
                 "fault": need.fault,
                 "frozen": need.copy.path if need.copy else None,
                 "kept": need.is_kept,
+                "forgotten": need.forgotten,
             }
             for need in found
         ]

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.home import Home
@@ -69,6 +70,18 @@ def write(
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return place
+
+
+def tables(home: Home) -> list[tuple[str, Path]]:
+    """Relation and folder of every table of every copy."""
+    found = sorted((home.lake / "frozen").glob("*/*/_delta_log"))
+    return [(log.parent.name, log.parent) for log in found if not log.parent.parent.name.startswith(UNFINISHED)]
+
+
+def drop_rows(table: Path, where: pads.Expression) -> None:
+    """Make a version of a copied table without some rows its newest; the release can then not be made again from it."""
+    rows = DeltaTable(table).to_pyarrow_dataset().to_table(filter=~where)
+    write_deltalake(table, rows, mode="overwrite")
 
 
 def _copy(pin: Pin, place: Path, table_id: str) -> Pin:

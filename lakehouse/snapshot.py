@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,62 @@ def write(states: Mapping[str, pa.Table], *, inputs: Sequence[Pin], home: Home) 
     write_durably(root / CURRENT, place.name + "\n")
     _forget_old(root, keep=place.name)
     return place
+
+
+def holding(home: Home, users: Collection[str]) -> list[Path]:
+    """The snapshots that hold the state of one of these users."""
+    keys = keys_of(sorted(users))
+    found = sorted((home.online / FOLDER).glob(f"[!.]*/{USERS}"))
+    return [users_file.parent for users_file in found if np.isin(keys, _keys(users_file)).any()]
+
+
+def forget(home: Home, users: Collection[str]) -> list[Path]:
+    """Put a snapshot without these users in the place of the current one, and delete all that hold them; those.
+
+    A server goes over to it at once. Killed and run again, it goes on.
+    """
+    root = home.online / FOLDER
+    held = holding(home, users)
+    for place in held:
+        if place.name == (root / CURRENT).read_text().strip():
+            write_durably(root / CURRENT, _without(place, users).name + "\n")
+    for place in held:
+        shutil.rmtree(place)
+    for draft in root.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(draft)
+    return held
+
+
+def _without(place: Path, users: Collection[str]) -> Path:
+    """The same snapshot without some users, beside it."""
+    states = _read(place / USERS)
+    kept = states.filter(pa.array(~np.isin(states["key"].to_numpy(), keys_of(sorted(users)))))
+    beside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=place.parent))
+    beside.chmod(0o755)
+    _write(pa.table({name: _anew(kept[name]) for name in kept.column_names}), beside / USERS)
+    for name in (ITEMS, ABOUT):
+        shutil.copyfile(place / name, beside / name)
+    digest = hashlib.sha256(place.name.encode() + (beside / USERS).read_bytes()).hexdigest()
+    named = place.with_name(f"{place.name[:10]}-{digest[:8]}")
+    if named.exists():
+        shutil.rmtree(beside)
+    else:
+        beside.rename(named)
+    return named
+
+
+def _anew(column: pa.ChunkedArray) -> pa.Array:
+    """A column whose dictionary has only the words that are in it."""
+    plain = column.combine_chunks()
+    return plain.cast(plain.type.value_type).dictionary_encode() if pa.types.is_dictionary(plain.type) else plain
+
+
+def _keys(file: Path) -> Any:
+    return _read(file)["key"].to_numpy()
+
+
+def _read(file: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 
 def name_of(as_of: str, inputs: Sequence[Pin]) -> str:

@@ -160,12 +160,30 @@ class Segments:
     def _land_what_was_left(self) -> int:
         left = [path for one in self._streams for path in (self._landing / one).glob(f".{self._prefix}-*{OPEN}")]
         for path in left:
-            content = path.read_bytes()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                os.truncate(path, whole)
-            _land(path)
+            _land_whole_lines(path)
         return len(left)
+
+
+def land_left_behind(home: Home) -> list[Path]:
+    """Land the segments of services that do not run any more; returns those of running ones, which are still open."""
+    still_open = []
+    for path in sorted(home.landing.glob(f"*/.*{OPEN}")):
+        service = path.name.removeprefix(".").rpartition("-")[0]
+        try:
+            with FileLock(home.online / f"{service}.lock", timeout=0):
+                _land_whole_lines(path)
+        except Timeout:
+            still_open.append(path)
+    return still_open
+
+
+def _land_whole_lines(path: Path) -> None:
+    """What a killed service left, less a line that it was in the middle of."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    _land(path)
 
 
 def _land(path: Path) -> None:

@@ -20,7 +20,7 @@ from orchestration.retention import pin_of
 from orchestration.runs import heard
 from orchestration.validation import STATISTICS
 from ranker import FeatureSpec
-from registry import Artifact, Exclusion, Registry
+from registry import Artifact, Exclusion, Registry, ReleaseError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,13 @@ class Comparison:
 def plan_of(artifact: Artifact, *, home: Home) -> Plan:
     """The plan that a release was made by, read from its lineage, spec and settings.
 
-    Where a pinned version is gone and the release was frozen, the plan reads the frozen rows instead.
+    Where a pinned version is gone and the release was frozen, the plan reads the frozen rows instead. Raises
+    ReleaseError for a release that somebody was part of who was forgotten since.
     """
+    if (forgotten := Registry(home.releases).forgotten().get(artifact.id)) is not None:
+        raise ReleaseError(
+            f"{artifact.id} can be neither made nor judged again since {forgotten.at[:10]}: {forgotten.reason}"
+        )
     lineage, settings = artifact.lineage, artifact.json("training.json")
     copies = frozen.copies(home, artifact.id)
     pins = {source.relation: readable(pin_of(source), copies) for source in lineage.inputs}

@@ -16,7 +16,10 @@ from registry.standing import KEPT, Standing, standings
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """One version that a release was made from; `fault`: why it cannot be read any more; `copy`: its frozen rows."""
+    """One version that a release was made from; `fault`: why it cannot be read any more; `copy`: its frozen rows.
+
+    `forgotten`: since when the release cannot be made again, because somebody was forgotten of whom it was made.
+    """
 
     release: str
     standing: Standing
@@ -24,11 +27,12 @@ class Need:
     rows: int
     fault: str | None
     copy: Pin | None
+    forgotten: str | None = None
 
     @property
     def is_kept(self) -> bool:
         """Whether vacuum leaves the version alone for this release."""
-        return self.standing in KEPT and self.copy is None
+        return self.standing in KEPT and self.copy is None and self.forgotten is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ def needs(home: Home) -> list[Need]:
     """
     registry = Registry(home.releases)
     check = cache(versions.fault)
+    forgotten = {release: entry.at[:10] for release, entry in registry.forgotten().items()}
     found = []
     for release, standing in standings(registry.pointer(), registry.journal()).items():
         if not (home.releases / release).exists():
@@ -68,6 +73,7 @@ def needs(home: Home) -> list[Need]:
                 rows=num_rows,
                 fault=check(pin),
                 copy=copies.get(pin),
+                forgotten=forgotten.get(release),
             )
             for pin, num_rows in rows.items()
         ]

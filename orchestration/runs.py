@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PROCESS = "stillhouse/pid"
 # Two clocks read the same start of a process so far apart at most.
 CLOCK_S = 2.0
+# One run of a home at a time.
+RETRAINS = "retrain.lock"
 INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
@@ -109,7 +111,7 @@ def run(
     prepare_instance(home)
     on_progress("waiting for another run of this home, if there is one")
     with (
-        FileLock(home.dagster / "retrain.lock"),
+        FileLock(home.dagster / RETRAINS),
         heard(on_progress),
         (home.dagster / "runs.log").open("a") as log,
         contextlib.redirect_stdout(log),

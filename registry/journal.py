@@ -24,6 +24,7 @@ Event = Literal[
     "reverted",
     "excluded",
     "readmitted",
+    "forgotten",
     "repaired",
 ]
 

@@ -7,7 +7,7 @@ then `journal()` shows it. A release folder without a `saved` entry is noticed i
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -84,6 +84,19 @@ class Registry:
     def overridden(self) -> dict[str, Entry]:
         """The releases whose gate a person overrode, each with the entry that says who and why. Kept for good."""
         return {entry.release: entry for entry in self.journal() if entry.event == "overridden" and entry.release}
+
+    def forgotten(self) -> dict[str, Entry]:
+        """The releases that cannot be made again, because somebody was forgotten of whom they were made. For good."""
+        return {entry.release: entry for entry in self.journal() if entry.event == "forgotten" and entry.release}
+
+    def record_forgotten(self, release_id: str, *, reason: str, inputs: Sequence[str]) -> None:
+        """Keep that a release cannot be made again, and which of its inputs lost rows; once for a release.
+
+        Neither `reason` nor `inputs` may name who was forgotten: the journal is kept for good.
+        """
+        with self._changing():
+            if release_id not in self.forgotten():
+                self._append("forgotten", check_id(release_id), reason=reason, details={"inputs": [*inputs]})
 
     def teacher(self, *, before: str | None = None) -> str | None:
         """The release that the next student distils from: the last one promoted that was never reverted.

@@ -2,7 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -41,12 +42,23 @@ def ingest(
     now = now or datetime.now(UTC)
     if now.tzinfo is None:
         raise ValueError(f"now is {now}; it must carry a zone")
+    with alone(home):
+        return _ingest(home, lake=_Lake(home, progress=progress), progress=progress, now=now)
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Keep every other ingest of this home away inside the block. Raises IngestError if one is at work."""
     home.lake.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home.lake / "ingest.lock", timeout=0)
     try:
-        with FileLock(home.lake / "ingest.lock", timeout=0):
-            return _ingest(home, lake=_Lake(home, progress=progress), progress=progress, now=now)
+        lock.acquire()
     except Timeout:
         raise IngestError(f"another ingest works on {home.root}; wait for it and run this again") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Lake:

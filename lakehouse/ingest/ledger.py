@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -92,6 +92,17 @@ class Ledger:
         """Keep the fates of the load's lines, one entry a stream, and give back the room of its segments."""
         write_durably(self.receipts / f"{load_id:010}.json", json.dumps(receipt) + "\n")
         shutil.rmtree(self.segments(load_id), ignore_errors=True)
+
+    def restate(self, path: str, *, size: int, sha256: str, lines: int) -> None:
+        """Take other content for the version of a file that was handed over last, so that nobody loads it as a new one.
+
+        The stream that watches the manifests knows them by their names, and does not look at this one again. Nothing
+        happens if the file was never handed over.
+        """
+        known = self.latest().get(path)
+        if known is not None:
+            now = replace(known, size=size, sha256=sha256, lines=lines, segments=())
+            self.begin(known.load_id, [now if one == known else one for one in self.versions(known.load_id)])
 
     def _manifest(self, load_id: int) -> Path:
         return self.manifests / f"{load_id:010}.jsonl"

@@ -81,6 +81,11 @@ def waiting(folder: Path, *, known: Mapping[str, FileVersion]) -> list[str]:
     return names
 
 
+def loadable(folder: Path) -> Iterator[Path]:
+    """Every file below a folder that an ingest loads, in order of its path."""
+    return (path for path, reason in _entries(folder) if reason is None)
+
+
 class LineTooLong(ValueError):
     """A line too long to be held in memory."""
 

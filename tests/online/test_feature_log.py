@@ -1,5 +1,6 @@
 """The feature log, also while another process writes, and after one was killed."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from online.feature_log import FeatureLog, LoggedRequest
+from tests.written import written
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WRITER = """
@@ -68,8 +70,51 @@ def test_a_user_is_forgotten_and_nobody_else(tmp_path: Path) -> None:
     log = FeatureLog(tmp_path)
     log.write([request("r1"), request("r2", user="u2")], now=NOON)
     log.write([request("r3")], now=NOON + timedelta(hours=1))
-    assert log.forget("u1") == 2
+    assert log.of_users({"u1"}) == {"r1", "r3"}
+    assert log.forget({"u1"}) == {"r1", "r3"}
+    assert log.forget({"u1"}) == set()
     assert sorted(log.read(["r1", "r2", "r3"])) == ["r2"]
+
+
+def test_no_page_remembers_who_was_forgotten(tmp_path: Path) -> None:
+    log = FeatureLog(tmp_path)
+    log.write([request(f"r{number}", user=f"person-{number % 7}") for number in range(200)], now=NOON)
+    assert any("person-3" in text for _, text in written(tmp_path))
+    log.forget({"person-3"})
+    assert not any("person-3" in text for _, text in written(tmp_path))
+    assert log.hours() == ["2026-03-02T12.1"]
+    log.write([request("r3", user="person-3")], now=NOON)
+    log.forget({"person-3"})
+    assert (log.hours(), len(log.read(f"r{number}" for number in range(200)))) == (["2026-03-02T12.2"], 171)
+    assert log.expire(hours=1, now=NOON + timedelta(hours=2)) == ["2026-03-02T12.2"]
+
+
+def test_of_a_forgetting_that_was_killed_the_newest_counts_and_the_next_ends_it(tmp_path: Path) -> None:
+    log = FeatureLog(tmp_path / "log")
+    log.write([request("r1"), request("r2", user="u2")], now=NOON)
+    shutil.copytree(tmp_path / "log" / "2026-03-02T12", tmp_path / "left")
+    log.forget({"u1"})
+    log.write([request("r3", user="u3")], now=NOON)
+    (tmp_path / "left").rename(tmp_path / "log" / "2026-03-02T12")
+    log.forget({"u1"})
+    assert (log.hours(), sorted(log.read(["r1", "r2", "r3"]))) == (["2026-03-02T12.1"], ["r2", "r3"])
+
+
+def test_what_is_written_while_somebody_is_forgotten_is_kept(tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    log = FeatureLog(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path), here], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        told = [int(next(writer.stdout))]
+        for round_ in range(20):
+            log.write([request(f"theirs-{round_}", user="u9")])
+            assert log.forget({"u9"}) == {f"theirs-{round_}"}
+        while told[-1] < 2_000:
+            told.append(int(next(writer.stdout)))
+        writer.kill()
+    assert len(log.read(f"w{number}" for number in range(told[-1] + 1))) == told[-1] + 1
 
 
 def test_a_long_id_is_as_good_as_a_short_one(tmp_path: Path) -> None:
