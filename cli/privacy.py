@@ -59,8 +59,9 @@ def forget(users: tuple[str, ...], dry_run: bool) -> None:
     if found.is_nothing:
         click.echo("Nothing is kept of them.")
     else:
-        table = Table("where", box=None, padding=(0, 2, 0, 0))
-        for title in ("would go" if dry_run else "gone", "files written anew or deleted"):
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        table.add_column("where", overflow="fold")
+        for title in ("would go" if dry_run else "gone", "files"):
             table.add_column(title, justify="right")
         table.add_row("feature log", f"{found.num_requests:,} requests", "")
         lines = sum(file.num_lines for file in found.files)
@@ -73,6 +74,6 @@ def forget(users: tuple[str, ...], dry_run: bool) -> None:
         said = "would not be" if dry_run else "is not"
         click.echo(f"{release} {said} reproducible any more: made from {', '.join(inputs)}")
     for path in found.left:
-        click.echo(f"Still names one of them, and is not ours to change: {path}", err=True)
+        click.echo(f"Still names one of them, and is left as it is: {path}", err=True)
     if found.left:
         sys.exit(1)

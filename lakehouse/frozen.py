@@ -73,9 +73,9 @@ def write(
 
 
 def tables(home: Home) -> list[tuple[str, Path]]:
-    """Relation and folder of every table of every copy."""
-    found = sorted((home.lake / "frozen").glob("*/*/_delta_log"))
-    return [(log.parent.name, log.parent) for log in found if not log.parent.parent.name.startswith(UNFINISHED)]
+    """What every table of every copy is called, and its folder."""
+    found = [log.parent for log in sorted((home.lake / "frozen").glob("[!.]*/*/_delta_log"))]
+    return [(f"{table.name}, frozen for {table.parent.name}", table) for table in found]
 
 
 def drop_rows(table: Path, where: pads.Expression) -> None:

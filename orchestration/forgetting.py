@@ -188,7 +188,7 @@ def delete_rows(held: list[Held], *, copies: Collection[Path], home: Home, on_pr
     """Make versions without their rows the newest ones."""
     for one in held:
         if one.path in copies and one.num_rows:
-            on_progress(f"forget: {one.num_rows:,} rows of {one.path.parent.name}, frozen {one.relation}")
+            on_progress(f"forget: {one.num_rows:,} rows of {one.relation}")
             frozen.drop_rows(one.path, one.where)
     tables = [one for one in held if one.path not in copies and one.num_rows]
     if not tables:

@@ -1,6 +1,7 @@
 """Candidates against Examples of the same values, and golden rows against a model that changed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from ranker import Candidates, Codes, Examples, FeatureSpec, Lists, calibrate, f
 from ranker.artifact import SERVING
 from ranker.golden import candidates_of
 from ranker.model import Ranker
+from ranker.spec import Feature
 
 
 def columns_of(table: pa.Table, spec: FeatureSpec) -> dict[str, list]:
@@ -74,3 +76,14 @@ def test_golden_rows_tell_a_model_from_one_whose_weights_changed(spec: FeatureSp
     with torch.no_grad():
         model.output.bias.add_(0.01)
     assert golden_error(golden, model=model, calibrator=calibrator) > 0.005
+
+
+def test_golden_rows_do_not_tell_whose_they_are(spec: FeatureSpec, world: Callable) -> None:
+    table = world(2_000, seed=1).table
+    by_user = replace(spec, features=(*spec.features, Feature(name=spec.user, kind="categorical", cardinality=64)))
+    examples = Examples.from_arrow(table, spec=by_user)
+    fitted = fit(examples, spec=by_user, seed=0).model
+    calibrator = calibrate(score(fitted, examples, position="shown"), examples)
+    golden = golden_rows(table, model=fitted, calibrator=calibrator)
+    assert not set(golden["features"][spec.user]) & set(table[spec.user].to_pylist())
+    assert golden_error(golden, model=fitted, calibrator=calibrator) < 1e-6
