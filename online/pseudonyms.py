@@ -26,7 +26,7 @@ def pseudonym(name: str, *, field: str, key: str) -> str:
     >>> pseudonym("u42", field="user_id", key="a key that nobody can guess 0123")
     'fe50b5828ed6a8d7204db9c31fbf41f4'
     """
-    return _pseudonym(name, person=field.encode(), key=_key(key))
+    return _digits(_hash_of(field, key), name)
 
 
 class Pseudonyms:
@@ -44,8 +44,8 @@ class Pseudonyms:
                 f"{LEAST_KEY} characters into the 0600 file online/{KEY_FILE} of the home. Keep it: with another key "
                 "everybody would be somebody new"
             )
-        self._persons = {field: field.encode() for field in fields}
-        self._key = _key(key or "")
+        self._hashes = {field: _hash_of(field, key or "") for field in fields}
+        self._of_events = [field for field in ("event_id", "request_id", "item_id") if field in self._hashes]
 
     @classmethod
     def of_home(cls, fields: Collection[str], folder: Path) -> "Pseudonyms":
@@ -53,16 +53,15 @@ class Pseudonyms:
         return cls(fields, key=key_of(folder) if fields else None)
 
     def __bool__(self) -> bool:
-        return bool(self._persons)
+        return bool(self._hashes)
 
     def of(self, field: str, name: str) -> str:
         """What stands for a name: itself where its field is not hashed."""
-        person = self._persons.get(field)
-        return name if person is None else _pseudonym(name, person=person, key=self._key)
+        return _digits(self._hashes[field], name) if field in self._hashes else name
 
     def request(self, request: RankRequest) -> RankRequest:
         """The request as everything but its answer knows it."""
-        if not self._persons:
+        if not self._hashes:
             return request
         return msgspec.structs.replace(
             request,
@@ -78,16 +77,17 @@ class Pseudonyms:
 
     def batch(self, batch: Batch) -> Batch:
         """The events as everything knows them. Of what is no event nobody can say what it names: its text goes."""
-        if not self._persons:
+        if not self._hashes:
             return batch
         return Batch(
             [self._event(one) for one in batch.events], [one.untold() for one in batch.unfit], batch.num_refused
         )
 
     def _event(self, event: Event) -> Event:
-        return msgspec.structs.replace(
-            event, **{field: self.of(field, getattr(event, field)) for field in ("event_id", "request_id", "item_id")}
-        )
+        if not self._of_events:
+            return event
+        hashed = {field: _digits(self._hashes[field], getattr(event, field)) for field in self._of_events}
+        return msgspec.structs.replace(event, **hashed)
 
 
 def key_of(folder: Path) -> str | None:
@@ -95,10 +95,12 @@ def key_of(folder: Path) -> str | None:
     return secret_of(KEY_VARIABLE, folder / KEY_FILE, least=LEAST_KEY)
 
 
-def _key(key: str) -> bytes:
-    """A key of any length as BLAKE2b's longest."""
-    return blake2b(key.encode()).digest()
+def _hash_of(field: str, key: str) -> blake2b:
+    """The hash of a field before it is given a name; BLAKE2b takes keys of at most 64 bytes, ours have any length."""
+    return blake2b(digest_size=16, key=blake2b(key.encode()).digest(), person=field.encode())
 
 
-def _pseudonym(name: str, *, person: bytes, key: bytes) -> str:
-    return blake2b(name.encode(), digest_size=16, key=key, person=person).hexdigest()
+def _digits(begun: blake2b, name: str) -> str:
+    hashed = begun.copy()
+    hashed.update(name.encode())
+    return hashed.hexdigest()
