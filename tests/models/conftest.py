@@ -22,6 +22,7 @@ from tiny_world import LaterLoads, World, later_loads, make_world
 
 from lakehouse import guard, ops, server
 from lakehouse.home import PROJECT, Home
+from lakehouse.landing import STREAMS
 from lakehouse.session import connect
 from lakehouse.versions import pin
 from lakehouse.watch import kept_up
@@ -209,7 +210,7 @@ def land(world: World, home: Home, *, load_id: int = 1) -> None:
     spark = connect(home)
     ops.create_tables(spark)
     loads = []
-    for stream in ("exposures", "engagements", "users", "items"):
+    for stream in STREAMS:
         rows = getattr(world, stream)
         # Arrow takes its columns from the first row.
         every_column = {name: None for row in rows for name in row}

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ WINDOW = timedelta(hours=24)
 
 
 def test_each_release_has_its_hours_as_they_were_served(built: Home, world: World) -> None:
-    by_hour: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    by_hour: dict[tuple[Any, Any, Any], list[Row]] = defaultdict(list)
     for row in world.requests:
         by_hour[row["served_at"].date(), row["served_at"].hour, row["release_id"]].append(row)
     acted: dict[str, list[Row]] = defaultdict(list)
