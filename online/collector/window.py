@@ -10,8 +10,10 @@ class Window:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._new: set[int] = set()
-        self._old: set[int] = set()
+        # Dicts and not sets: the collector of garbage does not walk through a dict of numbers, and through a million of
+        # them it would take as long as a batch may.
+        self._new: dict[int, None] = {}
+        self._old: dict[int, None] = {}
 
     def add(self, identity: str) -> bool:
         """Whether it is new; it is known from now on."""
@@ -19,11 +21,12 @@ class Window:
         if key in self._new or key in self._old:
             return False
         if len(self._new) >= self._size:
-            self._new, self._old = set(), self._new
-        self._new.add(key)
+            self._new, self._old = {}, self._new
+        self._new[key] = None
         return True
 
     def discard(self, identities: Iterable[str]) -> None:
-        keys = {xxh64_intdigest(one.encode()) for one in identities}
-        self._new -= keys
-        self._old -= keys
+        for one in identities:
+            key = xxh64_intdigest(one.encode())
+            self._new.pop(key, None)
+            self._old.pop(key, None)
