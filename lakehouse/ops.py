@@ -201,6 +201,73 @@ ROLLOUT_DECISIONS = Table(
     ),
 )
 
+POINTERS = Table(
+    name="ops.pointers",
+    comment="One row per version of the pointer: who answered whom while it stood.",
+    columns=_columns(
+        """
+        pointer_version BIGINT: the version; ops.releases says what made it
+        at TIMESTAMP: since when
+        production STRING: what answered all that no other arm had
+        canary STRING: the canary; null without one
+        canary_salt STRING: what its users were drawn by, after those of the holdouts
+        canary_share DOUBLE: the share of them that it had
+        holdout STRING: the production before, for those who stayed on it; null without them
+        holdout_salt STRING: what they were drawn by, after those of the long holdout
+        holdout_share DOUBLE: their share
+        long_holdout STRING: the release that some stay on for weeks; null without them
+        long_holdout_salt STRING: what they were drawn by, before all others
+        long_holdout_share DOUBLE: their share
+        """
+    ),
+)
+
+EXPERIMENTS = Table(
+    name="ops.experiments",
+    comment="One row per experiment, a publish against the production before it or a long holdout against all others.",
+    columns=_columns(
+        """
+        experiment STRING: its kind, and the pointer version that began it
+        kind STRING: holdout or long-holdout
+        salt STRING: what its users were drawn by
+        treatment_release STRING: what is tried; null for a long holdout, against which one release follows another
+        control_release STRING: what some users stay on
+        control_share DOUBLE: their share of the users that the experiment has
+        first_pointer_version BIGINT: the version of the pointer that began it
+        last_pointer_version BIGINT: the last one during which it ran; null while it runs
+        began_at TIMESTAMP: when it began
+        ended_at TIMESTAMP: when another publish, or a revert, ended it; null while it runs
+        planned_days BIGINT: how many days of looks it has at most, settled when it began
+        """
+    ),
+)
+
+EXPERIMENT_RESULTS = Table(
+    name="ops.experiment_results",
+    comment="One row per (experiment, look, metric, segment), what the analysis made of monitoring.experiment_figures.",
+    columns=_columns(
+        """
+        experiment STRING: the experiment; see ops.experiments
+        day DATE: the look, all that was known by the end of that day
+        metric STRING: what is compared
+        segment STRING: of which users; all is everybody
+        treatment DOUBLE: the metric with what is tried
+        control DOUBLE: the metric with what some stayed on
+        lift DOUBLE: treatment over control less 1, what was known of the users from before taken out
+        error DOUBLE: its standard error
+        lower DOUBLE: lower bound of the lift, which holds at all looks together
+        upper DOUBLE: upper bound
+        variance_removed DOUBLE: share of the variance that was explained by what was known from before
+        treatment_users BIGINT: users that the treatment was seen to have by then
+        control_users BIGINT: users that control was seen to have by then
+        sample_ratio_odds DOUBLE: odds against the planned share of them; null where beyond all numbers
+        sample_ratio_alarm BOOLEAN: whether users are split as they should not be, at this look or before: no verdict
+        verdict STRING: better, worse or no difference seen, by this look; null where the rule allows none
+        reason STRING: what the verdict rests on, or why there is none
+        """
+    ),
+)
+
 EXCLUSIONS = Table(
     name="ops.exclusions",
     comment="One row per exclusion of rows from training that is in force.",
@@ -229,6 +296,9 @@ TABLES: Mapping[str, Table] = {
         GATE_DECISIONS,
         RELEASES,
         ROLLOUT_DECISIONS,
+        POINTERS,
+        EXPERIMENTS,
+        EXPERIMENT_RESULTS,
         EXCLUSIONS,
     )
 }
@@ -252,6 +322,12 @@ def create_tables(spark: SparkSession) -> None:
         lacking = [column.ddl() for column in table.columns if column.name not in known]
         if lacking:
             spark.sql(f"ALTER TABLE {table.name} ADD COLUMNS ({', '.join(lacking)})")
+
+
+def lacks_tables(home: Home) -> bool:
+    """Whether a lake was made before one of our tables was thought of; asks no server, and so nothing of columns."""
+    folders = (home.warehouse / f"{schema}.db" / table for schema, table in (name.split(".") for name in TABLES))
+    return (home.warehouse / "raw.db").is_dir() and not all((folder / "_delta_log").is_dir() for folder in folders)
 
 
 def append(spark: SparkSession, table: str, rows: pa.Table, *, home: Home, key: Sequence[str] = ()) -> None:

@@ -34,7 +34,7 @@ def ingest(
     """Load every new version of every landing file into raw.*, exactly once, whatever was killed before.
 
     `now` is the ingest clock (with a zone; default: the real one) that decides which times lie in the future.
-    Without new file versions the lake server is not even asked.
+    Without new file versions the lake server is not even asked, unless the home is older than a table of ours.
 
     Raises IngestError if another ingest works on this home, or if landed = loaded + duplicate + quarantined does not
     hold for a load; ValueError if `now` has no zone.
@@ -88,6 +88,8 @@ def _ingest(home: Home, *, lake: _Lake, progress: Callable[[str], None], now: da
 
     load_id = ledger.next_load_id()
     versions, left_out = _new_versions(home, ledger=ledger, load_id=load_id, now=now)
+    if ops.lacks_tables(home):
+        _ = lake.spark
     for name in STREAMS:
         new = [version for version in versions if version.stream == name]
         if new:

@@ -28,7 +28,7 @@ promised as (
 
 loaded as (
 
-    {% for stream in ['exposures', 'engagements', 'users', 'items'] -%}
+    {% for stream in ['exposures', 'engagements', 'users', 'items', 'requests'] -%}
         select
             '{{ stream }}' as stream,
             count(*) as num_rows

@@ -293,6 +293,16 @@ def test_a_row_that_vanished_from_the_table_stops_the_ingest(home: Home) -> None
     receipt.write_text("[]")
 
 
+def test_a_home_of_before_gets_a_stream_s_table_though_nothing_lands(home: Home) -> None:
+    land(
+        home, "users/before.jsonl", [encoded({"user_id": "u8", "updated_at": "2026-01-01T00:00:00Z", "attributes": {}})]
+    )
+    ingest(home, now=NOW)
+    session.connect(home).sql("drop table raw.requests")
+    ingest(home, now=NOW)
+    assert session.connect(home).table("raw.requests").count() == 0
+
+
 def test_the_clock_must_carry_a_zone(home: Home) -> None:
     with pytest.raises(ValueError, match="must carry a zone"):
         ingest(home, now=datetime(2026, 1, 1))  # noqa: DTZ001
