@@ -75,6 +75,6 @@ def chance(purpose: str) -> str:
 
 def macro(name: str, *arguments: str) -> str:
     """What one of the project's macros compiles to."""
-    text = (PROJECT / "macros" / f"{name}.sql").read_text()
+    text = "".join(path.read_text() for path in sorted((PROJECT / "macros").glob("*.sql")))
     call = f"{{{{ {name}({', '.join(map(repr, arguments))}) }}}}"
     return jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(text + call).render().strip()

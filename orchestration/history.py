@@ -10,6 +10,7 @@ import pyarrow as pa
 from lakehouse import ops
 from lakehouse.home import Home
 from lakehouse.session import connect
+from orchestration.pointers import publish_pointers
 from orchestration.rollout import decisions
 
 if TYPE_CHECKING:
@@ -72,10 +73,11 @@ def _time(at: str) -> datetime:
 def publish_history(registry: Registry, *, home: Home) -> None:
     """Bring SQL up to the journal: in ops.releases a row for each thing that happened to a release, in
     ops.gate_decisions one for each override, as the criterion `override`, in ops.rollout_decisions one for each
-    decision on a canary that was kept, in ops.exclusions those that are in force.
+    decision on a canary that was kept, in ops.exclusions those that are in force; ops.pointers and ops.experiments.
     """
     _publish_exclusions(registry, home=home)
     _publish_rollouts(home)
+    publish_pointers(registry, home=home)
     # Loading verifies every byte; a release that was saved, promoted and reverted needs that once.
     load = cache(registry.load)
     overrides = [

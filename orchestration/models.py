@@ -20,15 +20,18 @@ from dagster_dbt import (
 
 from lakehouse.guard import check_tables
 from lakehouse.home import PROJECT, home
+from lakehouse.ops import create_tables
 from lakehouse.repair import heal
 from lakehouse.session import connect
 from lakehouse.versions import Pin, pin
 from lakehouse.watch import kept_up
 from lakehouse.writer import writing
 from orchestration.built import inputs, is_as_left, project_files, remember
+from orchestration.pointers import publish_pointers
 from orchestration.progress import progress
 from orchestration.retries import retried
 from orchestration.translator import RelationTranslator
+from registry import Registry
 
 # The environment's own dbt, whether or not the environment is activated.
 DBT = str(Path(sys.executable).parent / "dbt")
@@ -103,6 +106,8 @@ def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: Days) 
         for done in heal(home(), spark):
             progress(done)
         check_tables(home(), spark)
+        create_tables(spark)
+        publish_pointers(Registry(home().releases), home=home())
         made_of = inputs(home())
         # Unit tests judge the SQL, not the data: whoever changes a model runs them, and the gate of the code does.
         wanted = {"backfill_from": config.first_day, "backfill_to": config.last_day}

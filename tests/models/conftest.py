@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from analyst import Answers, asked_through_jdbc
-from tiny_world import LaterLoads, World, later_loads, make_world
+from tiny_world import JOURNAL, LaterLoads, World, later_loads, make_world
 
 from lakehouse import guard, ops, server
 from lakehouse.home import PROJECT, Home
@@ -26,6 +26,8 @@ from lakehouse.landing import STREAMS
 from lakehouse.session import connect
 from lakehouse.versions import pin
 from lakehouse.watch import kept_up
+from orchestration.pointers import experiment_row, experiment_rows, pointer_rows
+from registry.experiments import arms, experiments
 from tests.planted_joins import DATA_TESTS
 from tests.random_recipes import random_recipe
 
@@ -109,6 +111,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def built(world: World, lake: Home) -> Home:
     """The lake with the tiny world in raw.*, after one plain `dbt build` of production, tests included."""
     land(world, lake)
+    publish(lake)
     run_dbt("build", "--target", "prod", environment=server.environment(lake))
     production = lake.dbt / "prod"
     production.mkdir()
@@ -235,6 +238,13 @@ def land(world: World, home: Home, *, load_id: int = 1) -> None:
         }
         loads.append({"stream": stream, "load_id": load_id} | counts)
     ops.append(spark, "ops.ingest_loads", pa.Table.from_pylist(loads), home=home)
+
+
+def publish(home: Home) -> None:
+    """Who answered whom in the tiny world, and the experiments that there were."""
+    found = [experiment_row(one, planned_days=4) for one in experiments(JOURNAL)]
+    ops.append(connect(home), "ops.pointers", pointer_rows(arms(JOURNAL)), home=home)
+    ops.append(connect(home), "ops.experiments", experiment_rows(found), home=home)
 
 
 @pytest.fixture

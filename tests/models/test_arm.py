@@ -9,7 +9,7 @@ from lakehouse.session import connect
 from tests.user_ids import USER_IDS
 
 pytestmark = pytest.mark.lake
-MACROS = "".join((PROJECT / "macros" / f"{name}.sql").read_text() for name in ("draw", "arm"))
+MACROS = "".join((PROJECT / "macros" / f"{name}.sql").read_text() for name in ("draw_by", "draw", "served_arm", "arm"))
 
 
 @pytest.mark.parametrize(

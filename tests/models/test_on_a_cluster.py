@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pytest
-from conftest import run_dbt
+from conftest import publish, run_dbt
 from tiny_world import TINY, LaterLoads, World
 
 from lakehouse import cluster, daemon, guard, server, spark_settings
@@ -97,6 +97,7 @@ def clustered(world: World, landed: LaterLoads, tmp_path_factory: pytest.TempPat
         assert {stream.stream: stream.loaded for stream in report.streams} == {
             name: sum(len(getattr(load, name)) for load in loads) for name in STREAMS
         }
+        publish(home)
         # Without the data tests, which judge rows: these are compared with those of a lake that they passed.
         run_dbt("run", "--target", "cluster", environment=server.environment(home) | {"DBT_THREADS": "4"})
         yield home

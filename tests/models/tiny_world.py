@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from decisions.assignment import arm_of, arms
 from lakehouse.dataset import Dataset
+from registry import Entry
+from registry.journal import Event
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(hours=24)
@@ -95,21 +98,42 @@ def make_world(*, seed: int = 7, num_requests: int = 480) -> World:
     return World(exposures, engagements, users, items, requests)
 
 
+def pointer(version: int, **told: Any) -> Entry:
+    """What a journal says of the pointer's way to a version, a day of the tiny world for each."""
+    at = (START + timedelta(days=version - 1)).isoformat()
+    event: Event = "canary_started" if told.get("canary") else "promoted"
+    return Entry(number=version, at=at, event=event, release="", reason="", details={"pointer_version": version} | told)
+
+
+# On the second day a publish with holdouts, on the third a canary.
+FIRST: Row = {"production": "tiny-1"}
+PUBLISHED: Row = {
+    "production": "tiny-2",
+    "holdout": "tiny-1",
+    "holdout_share": 0.4,
+    "long_holdout": "tiny-1",
+    "long_holdout_share": 0.2,
+}
+POINTERS = (FIRST, PUBLISHED, {**PUBLISHED, "canary": "tiny-3", "canary_share": 0.3})
+JOURNAL = tuple(pointer(version, **told) for version, told in enumerate(POINTERS, start=1))
+
+
 def ranking(request: int, *, user: str, served_at: datetime, is_random: bool) -> Row:
-    """How a request's ranking went: a canary of half of the users from the third day on, which fails now and then."""
-    day = (served_at - START).days
-    is_canary = day >= 2 and int(user[1:]) % 2 == 0
-    failed = is_canary and request % 17 == 0
+    """How a ranking went, by the arm that the pointer of its day gives the user; the canary fails now and then."""
+    version = min((served_at - START).days + 1, len(POINTERS))
+    told = POINTERS[version - 1]
+    arm = arm_of(user, among=arms(**told))
+    failed = arm.name == "canary" and request % 7 == 0
     return {
         "request_id": f"r{request}",
         "user_id": user,
         "surface": "home" if request % 3 else "mail",
         "served_at": served_at,
         "traffic": "random" if is_random else "policy",
-        "release_id": "tiny-2" if is_canary and not failed else "tiny-1",
-        "arm": "canary" if is_canary else "production",
-        "canary_share": 0.5 if day >= 2 else None,
-        "pointer_version": 1 if day < 2 else 2,
+        "release_id": told["production"] if failed else arm.release,
+        "arm": arm.name,
+        "canary_share": told.get("canary_share"),
+        "pointer_version": version,
         "failed": failed,
         "latency_ms": 4.0 + request % 7,
         "ranked_ms": 2.0 + request % 5,
