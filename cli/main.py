@@ -62,6 +62,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "production": Entry("cli.releases", "Say what is in production, since when, why, and from which data."),
         "history": Entry("cli.releases", "List every release, promotion and revert."),
         "rollout": Entry("cli.rollout", "Show how the canary does; hold, promote or revert it."),
+        "experiments": Entry("cli.experiments", "Say how the experiments do that run now."),
         "revert": Entry("cli.releases", "Put the last good release back."),
         "exclude": Entry("cli.rollout", "List rows that are not trained on, or leave a bad window out."),
     },

@@ -3,6 +3,7 @@
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
+from orchestration.experiments import TOLD, experiment_analysis
 from orchestration.models import DBT, PARSED, models
 from orchestration.online import feature_snapshot
 from orchestration.raw import landed
@@ -25,7 +26,18 @@ backfill_job = dg.define_asset_job(
 )
 
 defs = dg.Definitions(
-    assets=[landed, models, teacher_scores, candidate, calibrated_pair, evaluation, release, feature_snapshot],
+    assets=[
+        landed,
+        models,
+        teacher_scores,
+        candidate,
+        calibrated_pair,
+        evaluation,
+        release,
+        feature_snapshot,
+        experiment_analysis,
+        *TOLD,
+    ],
     jobs=[retrain_job, backfill_job],
     schedules=[schedule_of(retrain_job.name)],
     sensors=[watchdog, rollout, alerts_sensor],
