@@ -26,11 +26,12 @@ from orchestration.calendar import midnight
 from orchestration.history import publish_history
 from orchestration.live.planted import PLANTED
 from orchestration.live.services import Client, service
-from orchestration.live.truth import expected_clicks, experiments, measured, standing_of
+from orchestration.live.truth import expected_clicks, measured, standing_of
 from orchestration.progress import progress
 from orchestration.rollout import act, look
 from orchestration.runs import heard
 from registry import Registry
+from registry.experiments import experiments
 from simulator.files import Landing, Period
 from simulator.population import Asked, Shown
 from simulator.simulate import simulate, simulated_dataset
@@ -220,12 +221,14 @@ class Drill:
     def report(self, *, seconds: float) -> dict[str, Any]:
         taken_back = self.registry.reverted()
         rows = []
-        for one in experiments(self.registry):
-            found, truth = measured(one, home=self.home), self.truths.get(one.release)
+        for one in experiments(self.registry.journal()):
+            if one.kind != "holdout":
+                continue
+            found, truth = measured(one, home=self.home), self.truths.get(str(one.treatment))
             if found is None or truth is None or not truth.holdout:
                 continue
             rows.append(
-                {"release": one.release, "holdout": one.holdout, **asdict(found), "true_lift": truth.lift}
+                {"release": one.treatment, "holdout": one.control, **asdict(found), "true_lift": truth.lift}
                 | {
                     "truth_is_inside": found.lower <= truth.lift <= found.upper,
                     "half_width": (found.upper - found.lower) / 2,

@@ -20,25 +20,12 @@ from online.server.messages import RankRequest
 from online.server.ranking import Ranking, items_of, rank
 from online.server.standing import Standing, load
 from online.settings import Settings
-from registry import Registry
+from registry.experiments import Experiment
 from simulator.population import Asked, Shown
 
 ACTION = "click"
 # Of a two-sided interval of 99 %.
 Z = 2.576
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """Two releases that answered users at the same time: production, and the one before it for the held-out.
-
-    It lasted from pointer version `first` to `last`, inclusive; None while it lasts.
-    """
-
-    release: str
-    holdout: str
-    first: int
-    last: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +40,10 @@ class Measured:
     upper: float
 
 
-def experiments(registry: Registry) -> list[Experiment]:
-    """Every publish that held somebody out, oldest first."""
-    moves = [entry for entry in registry.journal() if entry.event in ("promoted", "reverted")]
-    ends = [entry.details["pointer_version"] - 1 for entry in moves[1:]]
-    return [
-        Experiment(
-            release=str(entry.release),
-            holdout=entry.details["holdout"],
-            first=entry.details["pointer_version"],
-            last=last,
-        )
-        for entry, last in zip(moves, [*ends, None], strict=True)
-        if entry.details["holdout"] is not None
-    ]
-
-
 def measured(experiment: Experiment, *, home: Home) -> Measured | None:
     """From the lake, by user; None where too few were served to say anything."""
-    until = "" if experiment.last is None else f"and pointer_version <= {experiment.last}"
+    last = experiment.last_version
+    until = "" if last is None else f"and pointer_version <= {last}"
     users = (
         connect(home)
         .sql(
@@ -80,7 +52,7 @@ def measured(experiment: Experiment, *, home: Home) -> Measured | None:
             select distinct request_id, user_id, arm from raw.requests
             where
                 traffic = 'policy' and not failed and arm in ('production', 'holdout')
-                and pointer_version >= {experiment.first} {until}
+                and pointer_version >= {experiment.first_version} {until}
         ),
 
         clicks as (
