@@ -4,6 +4,10 @@ What tells of them without naming them goes before what names them, and files go
 again finds the rest. Releases are marked before anything that they were made from goes.
 """
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +22,7 @@ from lakehouse import forget as lake
 from lakehouse import frozen, guard, server, snapshot
 from lakehouse.errors import LakeError
 from lakehouse.forget import Held, LandedFile, Names
-from lakehouse.home import Home
+from lakehouse.home import PROJECT, Home
 from lakehouse.ingest.ingest import alone
 from lakehouse.ingest.ledger import Ledger
 from lakehouse.session import connect
@@ -94,6 +98,7 @@ def forget(
         on_progress(f"forget: {len(found.files):,} landing files")
         lake.rewrite(home, found.files, names)
         delete_rows(held, copies={path for _, path in copies}, home=home, on_progress=on_progress)
+        count_items_again(held, home=home, on_progress=on_progress)
         if held:
             server.stop(home)
         for one in held:
@@ -204,3 +209,27 @@ def delete_rows(held: list[Held], *, copies: Collection[Path], home: Home, on_pr
     for one in tables:
         on_progress(f"forget: {one.num_rows:,} rows of {one.relation}")
         lake.delete(spark, one)
+
+
+def count_items_again(held: Iterable[Held], *, home: Home, on_progress: Callable[[str], None]) -> None:
+    """Build production's counts of items by day again, of the days of rows that went: a build counts what trailing
+    features say again from the rows that are there. Nothing is built on top; what other rows say stays.
+    """
+    events = ("intermediate.int_exposures_deduplicated", "intermediate.int_engagements_deduplicated")
+    files = {file for one in held if one.relation in events for file in one.files}
+    days = sorted({part.removeprefix("day=") for file in files for part in file.parts if part.startswith("day=")})
+    if not days:
+        return
+    on_progress(f"forget: counts of items from {days[0]} to {days[-1]}")
+    command = [str(Path(sys.executable).with_name("dbt")), "run", "--target", "prod", "--select", "int_items_by_day"]
+    chosen = json.dumps({"backfill_from": days[0], "backfill_to": days[-1]})
+    done = subprocess.run(
+        [*command, "--vars", chosen],
+        cwd=PROJECT,
+        env=os.environ | server.environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ForgetError(f"dbt could not count items again, run this again: {done.stdout.strip()[-1_000:]}")

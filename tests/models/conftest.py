@@ -203,9 +203,14 @@ def backfilled(grown: Grown) -> Home:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What lands on the tiny world changes it: the tests of that come last."""
-    changes = ("grown", "backfilled")
-    items.sort(key=lambda item: sum(name in getattr(item, "fixturenames", ()) for name in changes))
+    """What lands on the tiny world changes it, and so does who is forgotten: the tests of that come last."""
+    changes = ("forgotten", "backfilled", "grown")
+
+    def changed(item: pytest.Item) -> int:
+        names = getattr(item, "fixturenames", ())
+        return next((len(changes) - place for place, name in enumerate(changes) if name in names), 0)
+
+    items.sort(key=changed)
 
 
 def land(world: World, home: Home, *, load_id: int = 1) -> None:
