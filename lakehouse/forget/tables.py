@@ -164,6 +164,7 @@ def delete(spark: "SparkSession", held: Held) -> None:
     """
     schema, _, name = held.relation.partition(".")
     table = f"`{schema}`.`{name}`"
+    theirs = f"cast(rows.{held.column} as string)"
     # As marts.examples have them; elsewhere they do no harm.
     spark.sql("set parquet.block.row.count.limit = 20000")
     spark.createDataFrame(pa.table({held.column: sorted(held.values)})).createOrReplaceTempView("forgotten")
@@ -172,11 +173,11 @@ def delete(spark: "SparkSession", held: Held) -> None:
             spark.sql("declare or replace variable forgotten array<string>")
             spark.sql(f"set variable forgotten = (select collect_list({held.column}) from forgotten)")
             of_feature = f"feature = '{held.feature}' and " if held.feature else ""
-            spark.sql(f"delete from {table} where {of_feature}array_contains(session.forgotten, {held.column})")
+            spark.sql(f"delete from {table} as rows where {of_feature}array_contains(session.forgotten, {theirs})")
             spark.sql("drop temporary variable forgotten")
         else:
             spark.sql(
-                f"merge into {table} as rows using forgotten on rows.{held.column} = forgotten.{held.column} "
+                f"merge into {table} as rows using forgotten on {theirs} = forgotten.{held.column} "
                 "when matched then delete"
             )
     finally:
