@@ -16,6 +16,7 @@ from tests.planted_joins import DATA_TESTS
 pytestmark = pytest.mark.lake
 
 USER = "u3"
+BUILT = ("+examples_v1", "+random_slice", "+user_states", "+item_states")
 CONSERVED = ("rows_are_conserved_from_raw_to_examples", "ingest_accounts_for_every_line")
 
 
@@ -24,8 +25,17 @@ def forgotten(built: Home) -> Home:
     """The lake after a user was forgotten, and one more build."""
     gone = forget({USER}, home=built, on_progress=lambda _: None)
     assert {"marts.examples_v1", "marts.user_states", "raw.exposures"} <= {held.relation for held in gone.tables}
-    chosen = ("--select", "resource_type:model", *DATA_TESTS, *CONSERVED, "--indirect-selection", "empty")
-    run_dbt("build", "--target", "prod", *chosen, environment=server.environment(built))
+    chosen = (*BUILT, *DATA_TESTS, *CONSERVED)
+    run_dbt(
+        "build",
+        "--target",
+        "prod",
+        "--indirect-selection",
+        "empty",
+        "--select",
+        *chosen,
+        environment=server.environment(built),
+    )
     return built
 
 
