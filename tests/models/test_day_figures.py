@@ -15,6 +15,8 @@ from lakehouse.versions import pin, read
 from orchestration.validation import STATISTICS, day_figures
 from ranker import FeatureSpec
 
+pytestmark = pytest.mark.lake
+
 
 @pytest.fixture(scope="module")
 def spec(manifest: dict[str, Any]) -> FeatureSpec:
