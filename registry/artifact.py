@@ -188,7 +188,9 @@ def _read_plain(path: Path, release_id: str, *, limit: int) -> bytes:
         raise ReleaseError(
             f"release {release_id} is refused: {path.name} cannot be opened ({error.strerror})"
         ) from error
+    # Looked at before Python's file is made of it, which refuses a folder with an error of its own.
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ReleaseError(f"release {release_id} is refused: {path.name} is not a plain file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ReleaseError(f"release {release_id} is refused: {path.name} is not a plain file")
         return file.read(limit + 1)

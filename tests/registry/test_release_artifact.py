@@ -106,6 +106,10 @@ def test_extra_files_links_and_folders_are_refused(registry: Registry, build: Bu
     with pytest.raises(ReleaseError, match=r"spec\.json is not a plain file"):
         registry.verify(saved.id)
     (folder / "spec.json").unlink()
+    (folder / "spec.json").mkdir()
+    with pytest.raises(ReleaseError, match=r"spec\.json is not a plain file"):
+        registry.verify(saved.id)
+    (folder / "spec.json").rmdir()
     (tmp_path / "spec.json").rename(folder / "spec.json")
 
     folder.rename(tmp_path / "moved")
