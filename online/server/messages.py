@@ -1,6 +1,6 @@
 """What goes over the wire of the ranking server: decoded, checked and encoded by msgspec."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -24,6 +24,14 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     surface: Id
     at: datetime | None = None
     features: dict[str, Number] = {}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError here rather than where the requests of others are ranked beside it."""
+        if self.at is not None and self.at.tzinfo is not None:
+            try:
+                self.at.astimezone(UTC)
+            except OverflowError:
+                raise ValueError(f"at is {self.at.isoformat()}, which is in no year from 1 to 9999 of UTC") from None
 
 
 class RankRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -110,6 +110,8 @@ def test_what_was_ranked_is_logged_before_it_is_told(client: TestClient, logged:
         ({"candidates": [f"i{number}" for number in range(2_049)]}, "at most 2048", "body"),
         ({"user": 7}, "Expected `str`, got `int`", "$.user"),
         ({"context": {"surface": "home", "at": "2026-03-02T00:00:00"}}, "no zone", "body"),
+        ({"context": {"surface": "home", "at": "0001-01-01T00:00:00+23:59"}}, "in no year", "$.context"),
+        ({"context": {"surface": "home", "at": "9999-12-31T23:59:59-23:59"}}, "in no year", "$.context"),
         ({"candidates": [{"item": "a", "features": {"affinity": "high"}}]}, "Expected `float | null`", "features"),
         ({"more": 1}, "unknown field `more`", "body"),
     ],
@@ -127,6 +129,12 @@ def test_a_bad_request_is_told_what_is_wrong_and_where(
 def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(client: TestClient) -> None:
     answer = client.post("/v1/rank", content=b"[" * (server_app.MOST_BYTES + 1))
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(("length", "status"), [("²".encode("latin-1"), 200), (b"9" * 5_000, 413), (b"-1", 200)])
+def test_a_length_that_is_none_is_no_error_of_ours(client: TestClient, length: bytes, status: int) -> None:
+    answer = client.post("/v1/rank", content=json.dumps(ASK).encode(), headers={b"Content-Length": length})
+    assert answer.status_code == status
 
 
 def test_chance_orders_its_share_of_requests_uniformly_and_the_same_when_asked_again(home: Home) -> None:
