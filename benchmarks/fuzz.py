@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -86,11 +87,15 @@ WORDS = [
     "impression",
     "engagement",
 ]
+# A text or number in JSON, to put another one in its place.
+VALUE = re.compile(rb'"[^"]*"|-?[0-9][0-9.e+-]*|null|true|false')
 ODD_HEADERS = (
     (b"content-encoding", b"gzip"),
     (b"content-type", b"application/xml; charset=utf-7"),
     (b"content-length", b"99999999999999999999"),
     (b"content-length", b"-1"),
+    (b"content-length", b"\xb2"),
+    (b"content-length", b"9" * 5_000),
     (b"transfer-encoding", b"chunked, chunked"),
     (b"x" * 5_000, b"\xff" * 5_000),
 )
@@ -229,7 +234,10 @@ def mutated(body: bytes, corpus: Sequence[bytes], chance: random.Random) -> byte
                 body = chance.choice([b"\n", b"\r", b"\r\n", b"\x1e"]).join([body] * chance.randint(1, 4))
             case 7:
                 values = [json.dumps(one).encode() for one in (*TEXTS, *NUMBERS, *TIMES)]
-                body = body.replace(chance.choice([b"null", b"0", b"1", b"{}", b"[]"]), chance.choice(values), 1)
+                known = list(VALUE.finditer(body))
+                if known:
+                    one = chance.choice(known)
+                    body = body[: one.start()] + chance.choice(values) + body[one.end() :]
             case _:
                 middle = body[place : place + chance.randrange(200)]
                 body = body[:place] + middle * chance.randint(0, 20) + body[place:]

@@ -247,6 +247,12 @@ def pipe(folder: Path, _: Path, chance: random.Random) -> None:
     os.mkfifo(path)
 
 
+def folder_instead(folder: Path, _: Path, chance: random.Random) -> None:
+    path = a_file(folder, chance)
+    path.unlink()
+    path.mkdir()
+
+
 def restate(folder: Path, _: Path, chance: random.Random) -> None:
     """A changed file, and a manifest that says so."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -285,6 +291,7 @@ TAMPERS: tuple[Tamper, ...] = (
     link,
     link_folder,
     pipe,
+    folder_instead,
     restate,
     escape,
     bury,
