@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from lakehouse.ingest import ingest
 from lakehouse.session import connect
 from online import settings as online_settings
 from online.settings import Settings
-from orchestration.calendar import midnight
 from orchestration.history import publish_history
 from orchestration.live.planted import PLANTED
 from orchestration.live.services import Client, service
@@ -68,6 +67,9 @@ class Week:
     decisions: list[str] = field(default_factory=list)
     retrained: str = ""
     seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return vars(self) | {"served": dict(self.served), "events": dict(self.events)}
 
 
 @dataclass
@@ -164,20 +166,28 @@ class Drill:
         batches = [events[start : start + EVENTS_A_BATCH] for start in range(0, len(events), EVENTS_A_BATCH)]
         for counts in collecting.post_all(batches):
             week.events.update(counts)
-        pointer = self.registry.pointer()
-        if pointer.holdout is not None:
-            sample = part.part(slice(self._chunks % TRUTH_EVERY, None, TRUTH_EVERY))
-            standing = standing_of(self.home, pointer.version)
-            truth = self.truths.setdefault(str(pointer.production), Truth())
-            truth.requests += len(sample)
-            for side, release in (("production", str(pointer.production)), ("holdout", pointer.holdout)):
-                clicks = expected_clicks(sample, release, standing=standing, settings=self.settings)
-                setattr(truth, side, getattr(truth, side) + clicks)
+        self.note_truth(part)
         self._chunks += 1
+
+    def note_truth(self, part: Asked) -> None:
+        """What a sample of the requests is worth to both sides of the experiment, if there is one."""
+        pointer = self.registry.pointer()
+        if pointer.production is None or pointer.holdout is None:
+            return
+        sample = part.part(slice(self._chunks % TRUTH_EVERY, None, TRUTH_EVERY))
+        standing = standing_of(self.home, pointer.version)
+        production, holdout = (
+            expected_clicks(sample, release, standing=standing, settings=self.settings)
+            for release in (pointer.production, pointer.holdout)
+        )
+        truth = self.truths.setdefault(pointer.production, Truth())
+        truth.requests += len(sample)
+        truth.production += production
+        truth.holdout += holdout
 
     def look(self, part: Asked, week: Week) -> None:
         """What the sensor does every half minute, by the clock of these weeks."""
-        now = datetime.fromtimestamp(int(part.requests.served_ms_R[-1]) / 1_000, midnight(START).tzinfo)
+        now = datetime.fromtimestamp(int(part.requests.served_ms_R[-1]) / 1_000, UTC)
         # The request log is written every half second.
         time.sleep(0.6 if self.registry.pointer().canary else 0)
         decided = look(home=self.home, registry=self.registry, settings=self.settings, now=now)
@@ -238,7 +248,7 @@ class Drill:
         return {
             "seed": SEED,
             "seconds": round(seconds),
-            "weeks": [asdict(week) for week in self.weeks],
+            "weeks": [week.to_json() for week in self.weeks],
             "kept_by_week": kept_by_week(self.home),
             "planted": [
                 {
@@ -254,7 +264,7 @@ class Drill:
         }
 
 
-def day_of(week: int, day: int = 0) -> Any:
+def day_of(week: int, day: int = 0) -> date:
     return START + timedelta(days=7 * week + day)
 
 
