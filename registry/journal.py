@@ -9,24 +9,10 @@ from typing import Any, Literal
 
 from registry.durable import sync_folder
 from registry.errors import ReleaseError
+from registry.pointer import Move
 
 FILE = "journal.jsonl"
-Event = Literal[
-    "saved",
-    "gate",
-    "overridden",
-    "canary_started",
-    "canary_ramped",
-    "canary_held",
-    "canary_resumed",
-    "canary_reverted",
-    "promoted",
-    "reverted",
-    "excluded",
-    "readmitted",
-    "forgotten",
-    "repaired",
-]
+Event = Literal[Move, "saved", "gate", "overridden", "excluded", "readmitted", "forgotten", "repaired"]
 
 
 @dataclass(frozen=True, kw_only=True)
